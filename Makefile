@@ -1,0 +1,42 @@
+# make run starts the site, make test proves it, make install does the set-up alone. Needs python3 (3.11 or later) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run install test lint test-database format clean
+
+run: .venv/ready
+	@$(BIN)/pressrun serve $(if $(PORT),--port $(PORT))
+
+install: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "pressrun needs Python 3.11 or later, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[methods]'
+	@touch $@
+
+.venv/ready-to-test: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,methods,ray]'
+	@touch $@
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/ready-to-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings
+
+# The part of the suite that touches the database, on the server that DATABASE_URL names.
+test-database: .venv/ready-to-test
+	@test -n "$(DATABASE_URL)" || { echo "test-database needs DATABASE_URL, such as postgresql://user:password@localhost/postgres" >&2; exit 2; }
+	$(BIN)/pytest tests/web tests/test_cli.py
+
+format: .venv/ready-to-test
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,5 @@
+"""`python -m pressrun` is `pressrun`."""
+
+from pressrun.cli import main
+
+main()
