@@ -1,0 +1,1 @@
+"""Reusable implementations, grouped by mechanism."""
