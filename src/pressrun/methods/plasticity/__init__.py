@@ -1,0 +1,39 @@
+"""Learning rules that need no error carried backwards through the weights of the forward pass.
+
+Shapes: batches first, (B, ...); weights as in torch, (outputs, inputs).
+"""
+
+from __future__ import annotations
+
+from .counter_current import (
+    CCLConv2d,
+    CCLConvTranspose2d,
+    CCLLinear,
+    CCLReshape,
+    CCLSequential,
+    CCLTrainer,
+    ccl_autoencoder_loss,
+    ccl_classification_loss,
+    ccl_mlp,
+    centralise_gradients,
+    weight_alignment,
+)
+from .feedback_alignment import FALinear, feedback_alignment_linear
+from .similarity import linear_cka
+
+__all__ = [
+    "CCLConv2d",
+    "CCLConvTranspose2d",
+    "CCLLinear",
+    "CCLReshape",
+    "CCLSequential",
+    "CCLTrainer",
+    "FALinear",
+    "ccl_autoencoder_loss",
+    "ccl_classification_loss",
+    "ccl_mlp",
+    "centralise_gradients",
+    "feedback_alignment_linear",
+    "linear_cka",
+    "weight_alignment",
+]
