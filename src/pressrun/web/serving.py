@@ -1,0 +1,107 @@
+"""Making an installation ready, and serving it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from filelock import FileLock
+from uvicorn.supervisors import Multiprocess
+
+from pressrun.web.errors import BadInput
+from pressrun.web.papers.imports import load_shipped
+from pressrun.web.papers.indexing import index_pending
+from pressrun.web.papers.models import Paper
+from pressrun.web.runs import access
+from pressrun.web.runs import sync as runs
+
+__all__ = ["bind", "owner_path", "prepare", "serve"]
+
+DEFAULT_PORT = 8017
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Bring the data directory up to date: tables, the shipped catalogue, the index. Does nothing where nothing is to do.
+
+    Safe with several servers on one directory: the first one works, the others wait for it.
+    """
+    with FileLock(settings.HOME / "prepare.lock"):
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            say("Making the tables")
+            call_command("migrate", verbosity=0, interactive=False)
+        report = load_shipped()
+        if report:
+            say(f"Loaded {report.added} papers")
+        if lost := runs.start_up():
+            say(f"Found {lost} runs that were lost with the machine or their supervisor")
+        if Paper.objects.filter(to_index=True).exists():
+            say(f"Indexed {index_pending()} papers")
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """A listening socket on `host`; without a port the usual one, else any that is free."""
+    for wanted in (DEFAULT_PORT, 0) if port is None else (port,):
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.socket(family)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, wanted))
+            listener.listen(512)
+        except OSError as problem:
+            listener.close()
+            reason = problem
+            continue
+        listener.set_inheritable(True)
+        return listener
+    raise BadInput(f"cannot listen on {host} port {port}: {reason.strerror or reason}; choose another with --port.")
+
+
+def owner_path() -> str:
+    """The path that makes whoever opens it the owner, once, from this machine. The one before works no more."""
+    return f"/owner?token={access.new_token()}"
+
+
+def serve(listener: socket.socket, workers: int = 1) -> None:
+    """Answer requests until interrupted, with one process beside that reads papers by meaning."""
+    config = uvicorn.Config(
+        "pressrun.web.asgi:application",
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        proxy_headers=os.environ.get("PRESSRUN_BEHIND_PROXY") == "1",
+    )
+    # uvicorn ends by sending itself the signal that it was sent. The default would end us at once, and not the process beside.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with _reading_by_meaning():
+        if workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _reading_by_meaning() -> Iterator[None]:
+    """The process that embeds papers behind the server. It ends with the server, also when that is killed."""
+    command = [sys.executable, "-m", "pressrun", "index", "--follow"]
+    environment = {**os.environ, "PRESSRUN_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603  our own command
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait(timeout=15)

@@ -1,0 +1,1 @@
+"""Replications that a third party's package brings, small enough for tests."""
