@@ -67,13 +67,14 @@ HIGH, LOW, MIDDLE, WIDE = (0.99, 0.98, 0.99), (-0.01, 0.01, 0.02), (0.5, 0.51, 0
         (LOW, HIGH, "not matched"),  # a control that matches saves nothing
         (LOW, LOW, "not matched"),
         (MIDDLE, LOW, "partly matched"),
+        (MIDDLE, MIDDLE, "void"),  # the mechanism adds nothing that shows
         (WIDE, LOW, "too noisy"),
         (HIGH, (math.nan, math.nan, math.nan), "matched"),  # an arm that diverged has not matched
         (HIGH, (-math.inf, -math.inf, -math.inf), "matched"),
         (HIGH, (), "too noisy"),
     ],
 )
-def test_its_verdict_is_that_of_its_rule_unless_the_control_matches(
+def test_its_verdict_is_that_of_its_rule_unless_the_control_does_as_well(
     oja: tuple[float, ...], shuffled: tuple[float, ...], word: Word
 ) -> None:
     verdict = judge(CLAIM, evidence(oja, shuffled))
@@ -87,7 +88,7 @@ def test_it_tells_rule_measure_and_control_in_one_paragraph() -> None:
         "Control (pixels shuffled), not matched: 0.006667 (95 % interval −0.03128 to 0.04461, 3 seeds)."
     )
     assert judge(CLAIM, evidence(HIGH, HIGH)).sentence.startswith(
-        "Void: the control matches too, so the test cannot tell. The al"
+        "Void: the control does as well, so the test cannot tell. The al"
     )
     assert judge(CLAIM, evidence(HIGH, ())).sentence.endswith(
         "too noisy: nothing was recorded of metric 'alignment' in arm 'shuffled'; 'alignment' was recorded in the arms oja."

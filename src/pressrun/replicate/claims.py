@@ -114,13 +114,14 @@ def card_hash(claim: Claim) -> str:
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """The verdict on a claim: that of its rule, unless the control matches too.
+    """The verdict on a claim: that of its rule, unless the control does as well.
 
-    A control that matches makes it void, but saves no claim that did not match. One that was not recorded leaves nothing proved.
+    A control that matches, or partly matches where the claim does no better, makes it void: what the mechanism adds does not
+    show. It saves no claim that did not match. A control that was not recorded leaves nothing proved.
     """
     rule, control = claim.rule.judge(evidence), claim.control.judge(evidence)
     word: Word = rule.verdict
-    if control.verdict == "matched":
+    if control.verdict == "matched" or control.verdict == word == "partly matched":
         word = worst([word, "void"])
     elif control.n == 0 and not control.missing:
         word = worst([word, "too noisy"])
@@ -149,6 +150,6 @@ def _sentence(claim: Claim, word: Word, rule: Judgement, control: Judgement) -> 
         "partly matched": "Partly matched: surely the right direction, surely short of the threshold",
         "not matched": "Not matched",
         "too noisy": "Too noisy to tell",
-        "void": "Void: the control matches too, so the test cannot tell",
+        "void": "Void: the control does as well, so the test cannot tell",
     }[word]
     return f"{told}. {claim.rule.sentence()} Measured: {rule.sentence()}. Control{control_is}, {control.verdict}: {control.sentence()}."
