@@ -19,8 +19,10 @@ install: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,methods,ray]'
 	@touch $@
 
+# The browser's driver keeps an event loop running in its process, so its tests get one of their own.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not browser'
+	$(BIN)/pytest -m browser
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check
