@@ -110,10 +110,10 @@ def test_a_replication_is_found_by_its_paper(site: Site, paper: str) -> None:
 
 @pytest.mark.parametrize(
     "paper",
-    ["2509.23253", "2509.23253v2", "arXiv:2509.23253", "https://arxiv.org/abs/2509.23253v1", "arxiv.org/pdf/2509.23253v3.pdf"],
+    ["2501.00042", "2501.00042v2", "arXiv:2501.00042", "https://arxiv.org/abs/2501.00042v1", "arxiv.org/pdf/2501.00042v3.pdf"],
 )
 def test_a_version_of_a_paper_is_the_paper(site: Site, paper: str) -> None:
-    site.package("by_arxiv", {"bigger": MODULE.replace('"10.1/x"', '"2509.23253"')})
+    site.package("by_arxiv", {"bigger": MODULE.replace('"10.1/x"', '"2501.00042"')})
     site.install("by-arxiv", {"bigger": "by_arxiv.bigger"})
     found = replication_for(paper)
     assert found is not None
