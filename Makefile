@@ -1,8 +1,8 @@
-# make run starts the site, make test proves it, make install does the set-up alone. Needs python3 (3.11 or later) and make.
+# make run starts the site, make test proves it, make install does the set-up alone, make ledger runs every replication. Needs python3 (3.11 or later) and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run install test lint test-database format clean
+.PHONY: run install test ledger lint test-database format clean
 
 run: .venv/ready
 	@$(BIN)/pressrun serve $(if $(PORT),--port $(PORT))
@@ -23,6 +23,12 @@ install: .venv/ready
 test: lint
 	$(BIN)/pytest -m 'not browser'
 	$(BIN)/pytest -m browser
+
+# Every replication at the laptop preset with five seeds; the verdicts go beside the replications, to be committed as they are.
+ledger: .venv/ready
+	for each in $$($(BIN)/python -c 'from pressrun.replicate import replications; print(*replications())'); do \
+	  $(BIN)/pressrun run $$each || exit 1; done
+	$(BIN)/pressrun ledger --update
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check

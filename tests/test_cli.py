@@ -17,8 +17,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _no_shipped_papers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shipped catalogue has its own test; here the papers are the ones that a test names."""
+    """The shipped catalogue and ledger have their own tests; here the papers are the ones that a test names."""
     monkeypatch.setattr("pressrun.web.serving.load_shipped", lambda: None)
+    monkeypatch.setattr("pressrun.web.serving.runs.start_up", lambda: 0)
 
 
 def run(*arguments: str) -> Result:

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pressrun.replicate import Evidence, Run, check_config, claim_from_json, judge, unrecorded
+from pressrun.replicate import Evidence, Run, judge
 from pressrun.replicate.run import read_rows, rows_path
 from pressrun.replications import contact_inhibition as replication
 
 
-def smoke(directory: Path, seed: int = 0) -> Evidence:
-    directory.mkdir()
-    run = Run(directory, seed, replication.METRICS)
-    try:
-        replication.replicate(replication.PRESETS["smoke"], seed, run)
-    finally:
-        run.close()
-    return Evidence(read_rows(rows_path(directory, seed), seed, replication.METRICS))
-
-
-@pytest.fixture(scope="module")
-def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    return smoke(tmp_path_factory.mktemp("smoke") / "run")
-
-
-def test_every_claim_and_control_finds_its_evidence(evidence: Evidence) -> None:
-    assert unrecorded(replication.CLAIMS, evidence) == ()
-    assert set(evidence.metrics) == set(replication.METRICS)
-
-
-def test_every_card_survives_json_and_every_preset_fits_its_knobs() -> None:
-    for claim in replication.CLAIMS:
-        assert claim_from_json(claim.to_json()) == claim
-    for preset in replication.PRESETS.values():
-        check_config(preset)
-
-
-def test_the_same_seed_gives_the_same_evidence(evidence: Evidence, tmp_path: Path) -> None:
-    assert smoke(tmp_path / "again") == evidence
+@pytest.fixture
+def evidence(smoke: Callable[[str], Evidence]) -> Evidence:
+    return smoke("contact_inhibition")
 
 
 def test_the_figure_is_drawn_from_the_evidence(evidence: Evidence, tmp_path: Path) -> None:

@@ -1,34 +1,19 @@
 """The replication runs in smoke, says the same for the same seed, and its parts can tell right from wrong."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
 from pressrun.methods.control import Cont2QC, Drive, VectorMotorEnv
-from pressrun.replicate import Evidence, Run, check_config, judge, unrecorded
-from pressrun.replicate.run import read_rows, rows_path
+from pressrun.replicate import Evidence, judge
 from pressrun.replications import electric_motor as replication
 
 
-def smoke(directory: Path, seed: int = 0) -> Evidence:
-    directory.mkdir()
-    replication.replicate(replication.PRESETS["smoke"], seed, Run(directory, seed, replication.METRICS))
-    return Evidence.from_rows(read_rows(rows_path(directory, seed), seed, replication.METRICS))
-
-
-@pytest.fixture(scope="module")
-def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    return smoke(tmp_path_factory.mktemp("motor") / "run")
-
-
-def test_smoke_records_what_every_claim_reads(evidence: Evidence) -> None:
-    assert unrecorded(replication.CLAIMS, evidence) == ()
-
-
-def test_the_same_seed_gives_the_same_evidence(evidence: Evidence, tmp_path: Path) -> None:
-    assert smoke(tmp_path / "again") == evidence
+@pytest.fixture
+def evidence(smoke: Callable[[str], Evidence]) -> Evidence:
+    return smoke("electric_motor")
 
 
 def test_the_figure_can_be_drawn_from_evidence_alone(evidence: Evidence) -> None:
@@ -40,11 +25,6 @@ def test_the_figure_can_be_drawn_from_evidence_alone(evidence: Evidence) -> None
 def test_the_exact_claim_is_decided_by_smoke_already(evidence: Evidence) -> None:
     claim = next(claim for claim in replication.CLAIMS if claim.id == "interlocking-lowers-the-voltage")
     assert judge(claim, evidence).verdict == "matched"
-
-
-@pytest.mark.parametrize("preset", replication.PRESETS)
-def test_every_preset_is_within_the_bounds_of_its_knobs(preset: str) -> None:
-    check_config(replication.PRESETS[preset])
 
 
 @pytest.mark.parametrize("variant", replication.VARIANTS)

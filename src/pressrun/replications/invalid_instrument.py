@@ -392,6 +392,6 @@ def draw_savings(axes: Axes, evidence: Evidence) -> None:
         )
         axes.errorbar(middle, place, xerr=[[middle - low], [high - middle]], fmt="o", color="0.1", capsize=3, markersize=5)
     axes.axvline(0, color="0.1", linewidth=0.8, linestyle="--")
-    axes.set(xlabel="effect on net assets (thousand dollars)", title="401(k), where the method is degenerate")
+    axes.set(xlabel="effect on net assets (thousand dollars)", title="401(k), a degenerate case")
     axes.set_yticks(range(len(arms)), list(arms.values()), fontsize=8)
     axes.invert_yaxis()

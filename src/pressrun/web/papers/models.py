@@ -21,52 +21,35 @@ from pressrun import catalog
 TRENDING_DAYS = 7
 
 
-class Organisation(models.Model):
-    """Who a paper comes from, where a source names it."""
+class Named(models.Model):
+    """A name with a page of its own, whose address is made from the model's name and the slug."""
 
     name = models.CharField(max_length=200)
     slug = models.CharField(max_length=120, unique=True)
 
     class Meta:
+        abstract = True
         ordering: ClassVar = ["name"]
 
     def __str__(self) -> str:
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("organisation", args=[self.slug])
+        return reverse(str(self._meta.model_name), args=[self.slug])
 
 
-class Topic(models.Model):
+class Organisation(Named):
+    """Who a paper comes from, where a source names it."""
+
+
+class Topic(Named):
     """A subject that papers are filed under."""
 
     name = models.CharField(max_length=100)
-    slug = models.CharField(max_length=120, unique=True)
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("topic", args=[self.slug])
 
 
-class Author(models.Model):
+class Author(Named):
     """A name under which papers were written. Two people of one name are one author here: the sources don't tell them apart."""
-
-    name = models.CharField(max_length=200)
-    slug = models.CharField(max_length=120, unique=True)
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("author", args=[self.slug])
 
 
 class PaperQuerySet(models.QuerySet["Paper"]):
