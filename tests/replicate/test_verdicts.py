@@ -413,3 +413,8 @@ def test_parts_are_told_one_by_one() -> None:
     whole = Judgement(**vars(part) | {"parts": (part, part)})
     told = "matched: 2 s (the same in all 2 seeds, so decided by the value, without an interval)"
     assert whole.sentence() == f"{told}; {told}"
+
+
+def test_nothing_is_decided_where_rounding_swallows_the_threshold() -> None:
+    assert Acceptance(0.5, math.inf, 0.0).slackened(math.inf).decide(1.0, 1.0) == "too noisy"
+    assert Acceptance(-math.inf, 0.5, 0.0).slackened(math.inf).decide(1.0, 1.0) == "too noisy"

@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -22,7 +21,6 @@ class Environment(BaseModel, frozen=True):
 
     python: str
     implementation: str
-    executable: str
     os: str
     kernel: str
     packages: dict[str, str]
@@ -52,7 +50,6 @@ def environment(variables: dict[str, str]) -> Environment:
     return Environment(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
-        executable=sys.executable,
         os=operating_system(),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
         packages=packages,
