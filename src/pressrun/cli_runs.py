@@ -425,10 +425,13 @@ def _newest(name: str) -> RunRecord | None:
     from pressrun.replicate.runs import read_runs
     from pressrun.web.runs.sync import runs_dir
 
-    for each in read_runs(runs_dir(), imported=False):
-        if isinstance(each, RunRecord) and each.replication == name and each.preset == "laptop" and each.counts:
-            return each
-    return None
+    found = [
+        each
+        for each in read_runs(runs_dir(), imported=False)
+        if isinstance(each, RunRecord) and each.replication == name and each.preset == "laptop" and each.counts
+    ]
+    # By when they were asked for: a record may be written again, to redraw its figure for one.
+    return max(found, key=lambda each: each.created, default=None)
 
 
 def _ledger_rows(replication: Replication, shown: Judged | None, source: str) -> Iterator[dict[str, str]]:
