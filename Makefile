@@ -24,10 +24,11 @@ test: lint
 	$(BIN)/pytest -m 'not browser'
 	$(BIN)/pytest -m browser
 
-# Every replication at the laptop preset with five seeds; the verdicts go beside the replications, to be committed as they are.
+# Every replication at the laptop preset with five seeds that nobody looked at while writing it (those are 0 to 99); the verdicts
+# go beside the replications, to be committed as they are.
 ledger: .venv/ready
 	for each in $$($(BIN)/python -c 'from pressrun.replicate import replications; print(*replications())'); do \
-	  $(BIN)/pressrun run $$each || exit 1; done
+	  $(BIN)/pressrun run $$each --first-seed 100 || exit 1; done
 	$(BIN)/pressrun ledger --update
 
 lint: .venv/ready-to-test

@@ -40,6 +40,9 @@ def run(
         str, typer.Option(help="smoke (does it run?), laptop (minutes) or paper (the paper's own size).")
     ] = "laptop",
     seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="How many seeds; default 5, for smoke 1.")] = None,
+    first_seed: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="The first seed; the others count up from it. A ledger's begin at 100.")
+    ] = 0,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KNOB=VALUE", help="Another value of a knob; may be repeated.")
     ] = [],  # noqa: B006  Typer reads it, nobody changes it
@@ -71,7 +74,7 @@ def run(
             config,
             preset,
             changed(usual, config),
-            range(seeds or (1 if preset == "smoke" else 5)),
+            range(first_seed, first_seed + (seeds or (1 if preset == "smoke" else 5))),
             on="ray" if place == "ray" else "local",
             limits=Limits(wall=wall, memory=int(memory * 1e9)),
             requester="the command line",

@@ -37,8 +37,9 @@ NUMBER_SLOTS = 16
 
 SCORED = (("text", 1.0), ("authors", 0.7))
 """The fields a word is looked for in, each with its weight. Titles count through `fusion.title_overlap`."""
-FREQUENT = 0.2
-"""A word in a larger share of the papers does not choose candidates where the query has a rarer one."""
+FREQUENT = (0.2, 0.5)
+"""A word in a larger share of the papers does not choose candidates where the query has one below that share. Of words all above the
+second, which tell as little as stop words, the rarest does."""
 FEW_PAPERS = 50_000
 """Below this number of papers every word is looked up: it is cheap there, and measured better."""
 MOST_WORDS = 32
@@ -154,7 +155,7 @@ def plan(
 ) -> Plan | None:
     """What the words and phrases of a query look for: any of the words, or every one; None where they hold no letter or digit.
 
-    Stop words and words in more than `FREQUENT` of the papers are left out beside telling ones. A word that no paper has is
+    Stop words are left out beside others, and in a large index words that are `FREQUENT` beside rarer ones. A word that no paper has is
     replaced by those one typing error away, at less weight. With `prefix_last` the last word may go on.
     """
     groups = _groups(searcher, query, prefix_last)
@@ -162,10 +163,8 @@ def plan(
         return None
     papers = max(searcher.num_docs, 1)
     sizes = [max(_papers(searcher, term) for term, _ in group) for group in groups]
-    rare = any(0 < size <= FREQUENT * papers for size in sizes)
-    kept = [
-        at for at, size in enumerate(sizes) if every or (size and (papers < FEW_PAPERS or not rare or size <= FREQUENT * papers))
-    ]
+    most = papers if every or papers < FEW_PAPERS else _most(sizes, papers)
+    kept = [at for at, size in enumerate(sizes) if every or 0 < size <= most]
     kept = sorted(sorted(kept, key=sizes.__getitem__)[:MOST_WORDS])
     found = [_lookups(searcher, schema, groups[place]) for place in kept]
     at_most = sum(size for _, size in (one for group in found for one in group))
@@ -178,6 +177,12 @@ def plan(
     else:
         condition = any_of([lookup for group in found for lookup, _ in group])
     return Plan(condition, min(at_most, searcher.num_docs), 1 - rest)
+
+
+def _most(sizes: Sequence[int], papers: int) -> float:
+    """The largest number of papers that a word may be in to choose candidates."""
+    rarest = min((size for size in sizes if size), default=0)
+    return next((share * papers for share in FREQUENT if rarest <= share * papers), rarest)
 
 
 def _groups(searcher: tantivy.Searcher, query: Query, prefix_last: bool) -> list[list[tuple[str, float]]]:

@@ -38,6 +38,9 @@ PROBES = 48
 RESCORED = 4
 """Cosines computed for every row wanted (at least `LEAST_RESCORED`): the signs misplace rows, the cosines put them right."""
 LEAST_RESCORED = 1000
+MAPPED = 1 << 28
+"""Bytes of int8 vectors up to which they are mapped; of more, the rows wanted are read one by one, which takes a millisecond longer and
+keeps a gigabyte of them out of the process."""
 _CODE = DIMENSIONS // 8
 _RECORDS = {"vectors": DIMENSIONS, "codes": _CODE, "rungs": 1, "priorities": 4}
 _BLOCK = 8192
@@ -60,7 +63,7 @@ class Vectors:
         self._folder = folder
         self._version = _version(folder)
         self.size = min((_length(folder / name, width) for name, width in _RECORDS.items()), default=0)
-        self._vectors = _mapped(folder / "vectors", np.int8, (self.size, DIMENSIONS))
+        self._vectors = _reader(folder / "vectors", self.size)
         self._codes = _mapped(folder / "codes", np.uint64, (self.size, _CODE // 8))
         self.rungs: NDArray[np.uint8] = _mapped(folder / "rungs", np.uint8, (self.size,)).astype(np.uint8, copy=False)
         self._lists = _read_lists(folder, self._version)
@@ -78,8 +81,7 @@ class Vectors:
         """The unit vector of a row, (DIMENSIONS,); None where there is none yet."""
         if row >= self.size or not self.rungs[row]:
             return None
-        vector = self._vectors[row].astype(np.float32)
-        return np.asarray(vector / np.linalg.norm(vector))
+        return np.asarray(self.unit(np.array([row]))[0])
 
     def rungs_of(self, rows: Rows) -> NDArray[np.uint8]:
         """The rung of each row, 0 for a row that has no place here yet."""
@@ -92,7 +94,7 @@ class Vectors:
 
     def unit(self, rows: Rows) -> Floats:
         """The unit vectors of rows that have one, (rows, DIMENSIONS)."""
-        return _unit(self._vectors[rows].astype(np.float32))
+        return _unit(self._vectors(rows).astype(np.float32))
 
     def cosines(self, query: Floats, rows: Rows) -> Floats:
         """The cosine of a unit vector with each row; nan where the row has no vector."""
@@ -101,7 +103,7 @@ class Vectors:
         places = places[self.rungs[rows[places]] > 0]
         for start in range(0, len(places), _BLOCK):
             block = places[start : start + _BLOCK]
-            vectors = self._vectors[rows[block]].astype(np.float32)
+            vectors = self._vectors(rows[block]).astype(np.float32)
             result[block] = _dot(vectors, query) / np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         return result
 
@@ -129,7 +131,10 @@ class Vectors:
     def _sign_distances(self, query: Floats, rows: Rows) -> NDArray[np.int16]:
         """The number of signs in which each row differs from the query; more than any number for a row without vector."""
         code = _signs(query[None])[0].view(np.uint64)
-        distances: NDArray[np.int16] = np.bitwise_count(self._codes[rows] ^ code).sum(axis=1, dtype=np.int16)
+        differing = np.bitwise_count(np.take(self._codes, rows, axis=0) ^ code)
+        distances: NDArray[np.int16] = differing[:, 0].astype(np.int16)
+        for column in range(1, differing.shape[1]):  # a sum along so short an axis takes twice as long
+            distances += differing[:, column]
         distances[self.rungs[rows] == 0] = DIMENSIONS + 1
         return distances
 
@@ -228,7 +233,7 @@ def _centroids(view: Vectors, rows: Rows, seed: int) -> Floats:
     random = np.random.default_rng(seed)
     count = int(2 * len(rows) ** 0.5)
     sample = np.sort(random.choice(rows, min(len(rows), 48 * count), replace=False))
-    points = _unit(view._vectors[sample].astype(np.float32))
+    points = view.unit(sample)
     centroids = points[random.choice(len(points), count, replace=False)]
     for _ in range(8):
         nearest = np.concatenate([(block @ centroids.T).argmax(axis=1) for block in _blocks(points)])
@@ -240,7 +245,7 @@ def _centroids(view: Vectors, rows: Rows, seed: int) -> Floats:
 
 
 def _nearest_centroids(view: Vectors, rows: Rows, centroids: Floats) -> NDArray[np.int32]:
-    blocks = (view._vectors[rows[start : start + _BLOCK]].astype(np.float32) for start in range(0, len(rows), _BLOCK))
+    blocks = (view._vectors(rows[start : start + _BLOCK]).astype(np.float32) for start in range(0, len(rows), _BLOCK))
     return np.concatenate([(block @ centroids.T).argmax(axis=1).astype(np.int32) for block in blocks])
 
 
@@ -295,6 +300,21 @@ def _write_lists(folder: Path, centroids: Floats, nearest: NDArray[np.int32], ro
     for other in folder.glob("lists-*"):
         if other != home:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _reader(path: Path, size: int) -> Callable[[Rows], NDArray[np.int8]]:
+    """What reads vectors by their rows, (rows, DIMENSIONS)."""
+    if size * DIMENSIONS <= MAPPED:
+        mapped = np.asarray(_mapped(path, np.int8, (size, DIMENSIONS)))
+        return lambda rows: np.take(mapped, rows, axis=0)
+    file = path.open("rb", buffering=0)  # closed with the reader
+
+    def read(rows: Rows) -> NDArray[np.int8]:
+        places = (rows.astype(np.int64) * DIMENSIONS).tolist()
+        found = b"".join([os.pread(file.fileno(), DIMENSIONS, at) for at in places])
+        return np.frombuffer(found, np.int8).reshape(-1, DIMENSIONS)
+
+    return read
 
 
 def _mapped(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
