@@ -34,6 +34,7 @@ def fixture(name: str) -> Replication:
         hashes={claim.id: card_hash(claim) for claim in module.CLAIMS},
         metrics=module.METRICS,
         not_tested=module.NOT_TESTED,
+        use="",
         knobs=knobs_of(module.Config),
         presets={preset: asdict(config) for preset, config in module.PRESETS.items()},
         withdrawn={},

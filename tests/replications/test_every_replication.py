@@ -54,3 +54,10 @@ def test_its_ledger_is_of_the_cards_and_the_code_as_they_are_locked(name: str) -
     assert {card.id: card.sha256 for card in shown.record.cards} == dict(replication.hashes)
     assert shown.record.source_sha256 == replication.source_sha256
     assert (shown.record.preset, len(shown.record.seeds), shown.record.changed) == ("laptop", 5, {})
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_lines_that_use_its_method_run(name: str) -> None:
+    use = replications()[name].use
+    assert "from pressrun.methods." in use
+    exec(compile(use, f"USE of {name}", "exec"), {})

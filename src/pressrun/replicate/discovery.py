@@ -30,7 +30,8 @@ class Replication:
     """What is known of a replication without importing it.
 
     `hashes` gives the hash of each card by claim id; `metrics` the unit of each metric; `presets` the value of each knob by
-    preset. `history` holds older versions of cards, oldest first. `distribution` and `version` name the package that ships it.
+    preset. `use` is a few lines of Python
+    that use the method elsewhere, or empty. `history` holds older versions of cards, oldest first. `distribution` and `version` name the package that ships it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Replication:
     hashes: Mapping[str, str]
     metrics: Mapping[str, str]
     not_tested: tuple[str, ...]
+    use: str
     knobs: tuple[Knob, ...]
     presets: Mapping[str, Mapping[str, Value]]
     withdrawn: Mapping[str, str]
@@ -163,6 +165,7 @@ def _parsed(path: Path, entry: JSON) -> Replication:
             hashes={claim.id: card_hash(claim) for claim in cards},
             metrics=cast(dict[str, str], entry["metrics"]),
             not_tested=tuple(cast(list[str], entry["not_tested"])),
+            use=cast(str, entry.get("use", "")),
             knobs=tuple(knob_from_json(each) for each in cast(list[JSON], entry["config"])),
             presets=cast(dict[str, dict[str, Value]], entry["presets"]),
             withdrawn=cast(dict[str, str], entry["withdrawn"]),

@@ -127,6 +127,7 @@ def describe(module: ModuleType, source: Path) -> JSON:
         "cards": [{"card": claim.to_json(), "hash": card_hash(claim)} for claim in claims],
         "metrics": _metrics(module, where, claims),
         "not_tested": _not_tested(module, where),
+        "use": _use(module, where),
         "config": knobs,
         "presets": values,
         "withdrawn": withdrawn,
@@ -241,6 +242,15 @@ def _not_tested(module: ModuleType, where: str) -> list[str]:
     if not isinstance(sentences, tuple) or not all(isinstance(each, str) and each.strip() for each in sentences):
         raise LockError(f"{where} needs NOT_TESTED, a tuple of sentences, got {sentences!r:.80}")
     return list(sentences)
+
+
+def _use(module: ModuleType, where: str) -> str:
+    text = getattr(module, "USE", "")
+    try:
+        compile(text, "USE", "exec")
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise LockError(f"{where} needs in USE a few lines of Python that use the method, got {text!r:.80}: {error}") from None
+    return cast(str, text).strip()
 
 
 def _carry_over(name: str, old: JSON | None, new: JSON) -> list[str]:

@@ -184,6 +184,15 @@ NOT_TESTED = (
     "and is absent when the background is known.",
 )
 
+USE = """\
+from pressrun.methods.dynamics import ContactModel, circular_std
+
+cell = ContactModel(n_receptors=600, off_interfering=2.0)  # the interferer leaves twice as fast as ephrin
+print(cell.crlb(center=0.7, width=1.0, level=1.0, interferer=3.0))  # the least error that any cell could have
+fit = cell.fit(cell.simulate(50, center=0.7, width=1.0, level=1.0, interferer=3.0, seed=0).binned(250), interferer=3.0)
+print(circular_std(fit.center, 0.7))
+"""
+
 
 @dataclass(frozen=True)
 class Config:

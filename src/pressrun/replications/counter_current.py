@@ -126,6 +126,16 @@ NOT_TESTED = (
     "the authors' code has, were added; rules and thresholds were not touched.",
 )
 
+USE = """\
+import torch
+from pressrun.methods.plasticity import CCLTrainer, ccl_mlp
+
+x, y = torch.randn(256, 20), torch.randint(10, (256,))
+model = ccl_mlp((20, 128, 128, 10), num_classes=10)
+CCLTrainer(model, lr=1.0, clip=1.0).step(x, y)
+predicted = model(x).argmax(1)  # the forward network alone
+"""
+
 RATES = (1.0, 0.3, 0.1)
 
 ARMS = {

@@ -158,6 +158,14 @@ NOT_TESTED = (
     "seed 0 in sight; rules and thresholds were not touched.",
 )
 
+USE = """\
+import torch
+from pressrun.methods.spiking import EILinear, LIFNeuron
+
+layer, neuron = EILinear(64, 128), LIFNeuron()
+spikes = neuron(layer(torch.rand(4, 32, 64)))  # (time, batch, units)
+"""
+
 BINS = np.linspace(-4, 4, 41)
 """Edges of the current's histogram, in units of the threshold; what lies outside counts in the outermost bins."""
 

@@ -135,6 +135,15 @@ NOT_TESTED = (
     "was planned; rules and thresholds were not touched.",
 )
 
+USE = """\
+import numpy as np
+from pressrun.methods.control import VectorMotorEnv
+
+drives = VectorMotorEnv(1024)
+observations, _ = drives.reset(seed=0)
+observations, rewards, terminated, truncated, info = drives.step(np.full((1024, 1), 0.4))
+"""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -158,6 +158,14 @@ NOT_TESTED = (
     "Two-stage least squares with a valid instrument has to win and is shown (arms valid): the paper claims nothing else.",
 )
 
+USE = """\
+from pressrun.methods.causal import InvalidIVATE, simulate_invalid_iv
+
+data = simulate_invalid_iv(4000, seed=1)  # X, Z, A, Y; the true effect is 1, the direct effect of Z 0.8
+fit = InvalidIVATE().fit(data.X, data.Z, data.A, data.Y)
+print(f"{fit.ate_:.2f}, standard error {fit.se_:.2f}, interval {fit.ci()}")
+"""
+
 RIGHT_SETS = {
     "all_right": tuple(BLOCKS),
     "right_instrument_exposure": ("instrument", "exposure"),
