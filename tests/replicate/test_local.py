@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,14 @@ def test_it_names_the_limit_that_was_hit(tmp_path: Path, way: str, limits: Limit
     if hit != "wall":  # on a busy machine the time may be over before there is anything
         assert Evidence.read(record.path / "evidence.parquet").values("value", "arm") == {0: 1.0}
     assert record.results[0].state == state
+
+
+def test_a_traceback_does_not_say_where_things_lie_on_this_machine(tmp_path: Path) -> None:
+    record = runs.seen_through(runs.trouble(tmp_path, "raise"))
+    said = (record.path / "stdout.txt").read_text()
+    assert 'File "tests/replicate/fixtures/trouble.py"' in said
+    assert str(runs.ROOT) not in said
+    assert sys.prefix not in said
 
 
 def test_the_first_failure_ends_the_other_seeds(tmp_path: Path) -> None:

@@ -106,12 +106,20 @@ def work(line: bytes, network: str) -> int:
             run.close()
     except BaseException as problem:  # SystemExit too: a replication does not decide that it is done by leaving
         with suppress(OSError):  # the output may be what is full
-            traceback.print_exc()
+            sys.stderr.write(without_places(traceback.format_exc()))
         facts = facts.model_copy(update={"problem": told(problem)})
         code = OUT_OF_MEMORY if isinstance(problem, MemoryError) else FAILED
     data = [dict(asdict(file)) for file in run.data_files.values()] if run else []
     write_facts(job, facts.model_copy(update={"seconds": time.monotonic() - began, "data": data, "code": code_used(job.module)}))
     return code
+
+
+def without_places(text: str) -> str:
+    """A text without the folders that modules are imported from: output is kept, shown and sent around."""
+    roots = {folder for folder in (*sys.path, sys.prefix, sys.base_prefix, str(Path.home())) if len(folder) > 1}
+    for folder in sorted(roots, key=len, reverse=True):
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text
 
 
 def load(name: str, cards: Mapping[str, str]) -> ReplicationModule:
@@ -212,7 +220,7 @@ def draw(job: Job) -> None:
 
 def told(problem: BaseException) -> Problem:
     """A problem in one line, and its kind."""
-    text = " ".join(str(problem).split())[:500]
+    text = " ".join(without_places(str(problem)).split())[:500]
     name = type(problem).__name__
     if isinstance(problem, MemoryError):
         return Problem(sentence=f"memory could not be had{f': {text}' if text else ''}", kind="memory")

@@ -17,9 +17,15 @@ from pressrun.search import Document, IndexBusy, IndexWriter, SearchIndex
 from pressrun.web.papers.models import Paper, PaperQuerySet
 from pressrun.web.runs.facts import for_index
 
-BATCH = 2000
+BATCH = 500
+COMMIT = 20_000
+"""Papers that become findable together. Fewer make more pieces, which the index then has to merge."""
+MEMORY = 64 << 20
+"""Bytes of papers held before a piece of the index is written: an import has to do with 300 MB in all."""
 WAIT = 60.0  # seconds that one writer waits for another
 REST = 1.0
+State = tuple[datetime, int]
+"""When a paper was changed, and its votes, which change without it."""
 
 
 def index_path() -> Path:
@@ -57,26 +63,36 @@ def index_pending(progress: Callable[[int], None] | None = None) -> int:
     if not Paper.objects.filter(to_index=True).exists():
         return 0
     done = 0
-    with IndexWriter(index_path(), wait=WAIT) as writer:
-        while batch := list(_rows(Paper.objects.filter(to_index=True).order_by("pk")[:BATCH])):
-            writer.delete(paper.public_id for paper in batch if paper.withdrawn)
-            writer.add(document(paper) for paper in batch if not paper.withdrawn)
+    with IndexWriter(index_path(), wait=WAIT, memory=MEMORY) as writer:
+        while papers := _add_some(writer, Paper.objects.filter(to_index=True).order_by("pk")):
             writer.commit()
-            _mark_indexed(batch)
-            done += len(batch)
+            _mark_indexed(papers)
+            done += len(papers)
             if progress:
                 progress(done)
     return done
 
 
-def _mark_indexed(batch: Iterable[Paper]) -> None:
+def _add_some(writer: IndexWriter, waiting: PaperQuerySet) -> list[tuple[int, State]]:
+    """Give the writer what one commit takes; returns the key of each paper and the state it was read in."""
+    taken: list[tuple[int, State]] = []
+    while len(taken) < COMMIT and (batch := list(_rows(waiting.filter(pk__gt=taken[-1][0] if taken else 0)[:BATCH]))):
+        writer.delete(paper.public_id for paper in batch if paper.withdrawn)
+        writer.add(document(paper) for paper in batch if not paper.withdrawn)
+        taken += [(paper.pk, (paper.modified, paper.votes)) for paper in batch]
+    return taken
+
+
+def _mark_indexed(papers: Iterable[tuple[int, State]]) -> None:
     """Only rows that are still as they were read: one that changed meanwhile stays marked."""
-    by_change: dict[datetime, list[int]] = {}
-    for paper in batch:
-        by_change.setdefault(paper.modified, []).append(paper.pk)
+    by_state: dict[State, list[int]] = {}
+    for key, state in papers:
+        by_state.setdefault(state, []).append(key)
     with transaction.atomic():
-        for modified, keys in by_change.items():
-            Paper.objects.filter(pk__in=keys, modified=modified).update(to_index=False)
+        for (modified, votes), keys in by_state.items():
+            for start in range(0, len(keys), BATCH):
+                some = Paper.objects.filter(pk__in=keys[start : start + BATCH], modified=modified, votes=votes)
+                some.update(to_index=False)
 
 
 def rebuild(progress: Callable[[int], None] | None = None) -> int:
