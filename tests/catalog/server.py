@@ -25,11 +25,12 @@ Route = Callable[[dict[str, str]], Answer]
 
 @dataclass
 class Site:
-    """`asked` holds the path and query of every request, `headers` those of the last one."""
+    """`asked` holds the path and query of every request, `headers` those of the last one, `posted` the bodies of posts."""
 
     address: str
     asked: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    posted: list[bytes] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -52,6 +53,10 @@ def serving(route: Route) -> Iterator[Site]:
                 self.wfile.write(body)
             except OSError:
                 pass  # the client has had enough
+
+        def do_POST(self) -> None:
+            site.posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass

@@ -15,6 +15,9 @@ from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 from pytest_django.live_server_helper import LiveServer
 
 from pressrun.catalog import Paper
+from pressrun.web.people.accounts import make_account
+from pressrun.web.people.roles import Role
+from pressrun.web.people.tokens import make
 
 pytestmark = pytest.mark.client
 
@@ -128,10 +131,18 @@ def test_an_unknown_id_is_not_found(hub: HfApi) -> None:
     assert caught.value.response.status_code == 404
 
 
-def test_a_token_is_nobodys(live_server: LiveServer) -> None:
+def test_a_token_of_another_site_is_nobodys(live_server: LiveServer) -> None:
     with pytest.raises(HfHubHTTPError) as caught:
         HfApi(endpoint=live_server.url).whoami(token="hf_abc")
     assert caught.value.response.status_code == 401
+
+
+def test_a_token_of_ours_says_whose_it_is(live_server: LiveServer) -> None:
+    user = make_account("ada", "ada@example.org", "correct horse battery", Role.MEMBER)
+    _, secret = make(user, "a laptop", ["write"], 1)
+    found = HfApi(endpoint=live_server.url).whoami(token=secret)
+    assert (found["name"], found["auth"]["accessToken"]["displayName"]) == ("ada", "a laptop")
+    assert found["auth"]["accessToken"]["role"] == "write"
 
 
 def test_the_organisation_and_user_overviews_parse(hub: HfApi) -> None:

@@ -302,11 +302,11 @@ def test_the_module_shown_in_the_contract_is_a_replication(tmp_path: Path, monke
 
 
 def test_the_lines_that_use_the_method_are_kept_for_the_page(package: Path) -> None:
-    edit(package, ('NOT_TESTED = (', 'USE = """\nimport math\n"""\nNOT_TESTED = ('))
+    edit(package, ("NOT_TESTED = (", 'USE = """\nimport math\n"""\nNOT_TESTED = ('))
     lock(package)
     assert read_lock(package / LOCK)["bigger"]["use"] == "import math"
 
 
 def test_lines_of_use_that_are_no_python_are_refused(package: Path) -> None:
-    edit(package, ('NOT_TESTED = (', 'USE = "import ("\nNOT_TESTED = ('))
+    edit(package, ("NOT_TESTED = (", 'USE = "import ("\nNOT_TESTED = ('))
     assert refused(package).startswith("bigger.py needs in USE a few lines of Python that use the method, got 'import (':")

@@ -133,7 +133,7 @@ def test_a_list_costs_a_constant_number_of_queries(
         for n in range(60)
     ]
     save(more, Report())
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         assert len(client.get("/api/daily_papers?date=2026-04-20&limit=100").json()) == 63
 
 

@@ -154,7 +154,7 @@ def test_long_lists_go_on_as_links_and_as_fragments(client: Client) -> None:
     assert first.xpath("//a[contains(@class,'show-more')]/@href") == ["?sort=new&page=2"]
     second = client.get("/papers/date/2026-01-05?sort=new&page=2", headers={"HX-Request": "true"})
     assert "<html" not in second.content.decode()
-    assert second["Vary"] == "HX-Request"
+    assert second["Vary"] == "HX-Request, Cookie"
     assert len(titles(html.fromstring(second.content.decode()))) == 10
     assert len(titles(page(client, "/papers/date/2026-01-05?sort=new&page=2"))) == 10
 
@@ -409,7 +409,7 @@ def test_search_while_typing_takes_the_last_word_as_a_beginning(client: Client, 
     shown = html.fromstring(response.content.decode())
     assert shown.get("id") == "results"
     assert titles(shown) == ["A bihemispheric controller for motor learning"]
-    assert response["Vary"] == "HX-Request"
+    assert response["Vary"] == "HX-Request, Cookie"
 
 
 def test_facets_edit_the_query_and_chosen_filters_can_be_removed(client: Client, indexed: object) -> None:

@@ -12,7 +12,8 @@ import ssl
 import tempfile
 import time
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,7 +26,7 @@ import httpx
 
 from pressrun.catalog.errors import FetchError
 
-__all__ = ["FetchError", "Fetched", "Fetcher"]
+__all__ = ["FetchError", "Fetched", "Fetcher", "PrivateAddress"]
 
 REDIRECTS = 5
 LONGEST_WAIT = 120.0
@@ -42,6 +43,10 @@ def _agent() -> str:
 
 def _resolve(host: str, port: int) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class PrivateAddress(FetchError):
+    """A host that is not of the open internet. The sentence names its address: not for strangers, who could map a network by it."""
 
 
 @dataclass
@@ -109,23 +114,47 @@ class Fetcher:
             here = _checked(str(here.join(found)), f", where {_short(str(here))} redirects to,")
         raise FetchError(f"{_short(url)} redirects more than {REDIRECTS} times")
 
+    def check(self, url: str) -> None:
+        """Nothing, for an address that may be asked for as far as its form tells: http(s), a host, no password. Raises FetchError."""
+        _checked(url)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Post a body to one address, once, and give the status of the answer. A redirect is an answer, and is not followed.
+
+        Raises FetchError, whose text is one sentence.
+        """
+        try:
+            with self._answer("POST", _checked(url), time.monotonic() + self.total_timeout, headers, body) as answer:
+                return answer.status_code
+        except _Again as again:
+            raise FetchError(str(again)) from again
+
     def _ask(self, url: httpx.URL, deadline: float) -> Fetched | str:
         """The answer, or where it redirects to."""
+        name = _short(str(url))
+        with self._answer("GET", url, deadline, {"Accept": "*/*", "Accept-Encoding": "gzip"}) as answer:
+            if answer.status_code in {301, 302, 303, 307, 308} and (target := answer.headers.get("location")):
+                return str(target)
+            _judge(answer, name)
+            return self._keep(answer, name, deadline)
+
+    @contextmanager
+    def _answer(
+        self, method: str, url: httpx.URL, deadline: float, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Iterator[httpx.Response]:
+        """The answer to one request, its body not read yet; what fails, here or while it is read, is `_Again` or FetchError."""
         self._wait_for(url.host)
         name = _short(str(url))
         timeout = httpx.Timeout(self.read_timeout, connect=self.connect_timeout)
-        headers = {"User-Agent": self.user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"}
+        headers = {"User-Agent": self.user_agent, **headers}
         try:
             with (
                 httpx.Client(
                     transport=_Transport(self, deadline), timeout=timeout, trust_env=False, follow_redirects=False
                 ) as client,
-                client.stream("GET", url, headers=headers) as answer,
+                client.stream(method, url, headers=headers, content=body) as answer,
             ):
-                if answer.status_code in {301, 302, 303, 307, 308} and (target := answer.headers.get("location")):
-                    return str(target)
-                _judge(answer, name)
-                return self._keep(answer, name, deadline)
+                yield answer
         except (httpcore.TimeoutException, httpx.TimeoutException) as error:
             raise _Again(f"{name} did not answer in time") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpx.TransportError, ssl.SSLError) as error:
@@ -295,7 +324,7 @@ class _Backend(httpcore.SyncBackend):
             raise httpcore.ConnectError(f"there is no host {host}") from error
         allowed = [address for address in found if self._fetcher.allow_private or _is_public(address)]
         if not allowed:
-            raise FetchError(
+            raise PrivateAddress(
                 f"{host} is the private or reserved address {found[0] if found else 'of nobody'}, which is not fetched from"
             )
         problem: Exception | None = None

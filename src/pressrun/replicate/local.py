@@ -288,11 +288,11 @@ def start_worker(job: Job, run_id: str) -> Worker:
 
 
 def variables(threads: int, scratch: Path, run_id: str, cache: Path | None = None) -> dict[str, str]:
-    """The whole environment of a worker. `cache` outlives the run: matplotlib looks through all fonts once, not once a seed."""
+    """The whole environment of a worker. `cache` outlives the run: fonts are looked through and models converted once, not once a seed."""
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     if "PYTHONPATH" in passed_on:  # the worker starts in another folder
         passed_on["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, passed_on["PYTHONPATH"].split(os.pathsep)))
-    folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(scratch))
+    folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(scratch))
     return {
         **folders,
         **passed_on,
@@ -303,6 +303,7 @@ def variables(threads: int, scratch: Path, run_id: str, cache: Path | None = Non
         "LC_ALL": "C.UTF-8",
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": str(cache or scratch),
+        "XDG_CACHE_HOME": str(cache or scratch),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",

@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from pressrun.search import IndexDamaged
+from pressrun.web.ops import health
 from pressrun.web.papers import indexing
 from pressrun.web.papers.models import ImportRun, Paper
 
@@ -36,7 +37,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything. What can't be looked at is a finding too, never an error."""
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_programme, _home, _database, _papers, _index, _imports)
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_programme, _home, _database, _papers, _index, _imports, _upkeep)
     findings: list[Finding] = []
     for check in checks:
         try:
@@ -105,3 +106,8 @@ def _imports() -> Iterator[Finding]:
             yield Finding(
                 "import", f"{run.location} is {run.state}{why}", False, "run the same import again, it goes on where it stopped"
             )
+
+
+def _upkeep() -> Iterator[Finding]:
+    for look in (health.processes, health.work_done, health.backups):
+        yield from (Finding(*found) for found in look())

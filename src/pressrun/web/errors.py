@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
-from django.core.exceptions import SuspiciousOperation
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +23,18 @@ class BadInput(ValueError):
 
 class Busy(RuntimeError):
     """Something needed is in use by another process right now; asking again helps."""
+
+
+class SignInNeeded(PermissionDenied):
+    """Nobody is signed in, and this needs somebody."""
+
+
+class TooMany(RuntimeError):
+    """A limit is reached; `seconds` from now asking again helps."""
+
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(sentence)
+        self.seconds = max(seconds, 1)
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -31,7 +48,9 @@ def answer(request: HttpRequest, status: int, title: str, sentence: str) -> Http
     if wants_json(request):
         response: HttpResponse = JsonResponse({"error": sentence}, status=status)
     else:
-        context = {"title": title, "sentence": sentence, "status": status}
+        context: dict[str, object] = {"title": title, "sentence": sentence, "status": status}
+        if status >= 500:  # the database may be what failed: ask it for nothing
+            context |= {"user": None, "messages": ()}
         response = render(request, "papers/error.html", context, status=status)
     response["X-Error-Message"] = for_header(sentence)
     return response
@@ -56,12 +75,52 @@ class SentencesInErrors:
         if isinstance(problem, BadInput):
             return answer(request, 400, "That did not work", str(problem))
         if isinstance(problem, Busy):
-            response = answer(request, 503, "Busy right now", str(problem))
-            response["Retry-After"] = "5"
+            return busy(request, str(problem))
+        if _is_locked(problem):
+            return busy(request, LOCKED)
+        if isinstance(problem, TooMany):
+            response = answer(request, 429, "Slow down", str(problem))
+            response["Retry-After"] = str(problem.seconds)
             return response
+        if isinstance(problem, SignInNeeded):
+            return sign_in_first(request, str(problem))
         if isinstance(problem, SuspiciousOperation):
             return answer(request, 400, "That did not work", "The request is malformed.")
         return None
+
+
+LOCKED = "Too many are writing at this moment, so nothing was changed. Try again in a few seconds."
+
+
+def _is_locked(problem: BaseException | None) -> bool:
+    """Whether SQLite's one writer was somebody else for as long as we waited."""
+    return isinstance(problem, OperationalError) and "database is locked" in str(problem)
+
+
+def busy(request: HttpRequest, sentence: str) -> HttpResponse:
+    response = answer(request, 503, "Busy right now", sentence)
+    response["Retry-After"] = "5"
+    return response
+
+
+def sign_in_first(request: HttpRequest, sentence: str) -> HttpResponse:
+    """The way to the sign-in page and back; for programs a 401. htmx would put the page into the place of a button."""
+    back = request.get_full_path() if request.method in {"GET", "HEAD"} else _came_from(request)
+    address = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back})}"
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=401, headers={"HX-Redirect": address})
+    if wants_json(request):
+        response = answer(request, 401, "Sign in first", sentence)
+        response["WWW-Authenticate"] = "Bearer"
+        return response
+    return redirect(address)
+
+
+def _came_from(request: HttpRequest) -> str:
+    """The page of this site that the request was made on."""
+    page = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
+    return urlsplit(page)._replace(scheme="", netloc="").geturl() if ours else "/"
 
 
 def not_found(request: HttpRequest, exception: Http404 | None = None) -> HttpResponse:
@@ -78,4 +137,6 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def failed(request: HttpRequest) -> HttpResponse:
+    if _is_locked(sys.exc_info()[1]):  # outside of views, as when a session is saved
+        return busy(request, LOCKED)
     return answer(request, 500, "Something broke", "The server failed on this request. Its log says why; nothing was changed.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 from django.conf import settings
@@ -19,6 +22,8 @@ from filelock import FileLock
 from uvicorn.supervisors import Multiprocess
 
 from pressrun.web.errors import BadInput
+from pressrun.web.ops.alive import attending
+from pressrun.web.ops.models import Process
 from pressrun.web.papers.imports import load_shipped
 from pressrun.web.papers.indexing import index_pending
 from pressrun.web.papers.models import Paper
@@ -28,6 +33,11 @@ from pressrun.web.runs import sync as runs
 __all__ = ["bind", "owner_path", "prepare", "serve"]
 
 DEFAULT_PORT = 8017
+RESTART = 5.0
+"""Seconds after which a process beside the server that died is begun anew."""
+
+PATIENCE = 12.0
+"""Seconds that a process beside the server gets to finish what it has in hand. Work that is cut off is taken up by the next."""
 
 
 def prepare(say: Callable[[str], None]) -> None:
@@ -72,8 +82,8 @@ def owner_path() -> str:
     return f"/owner?token={access.new_token()}"
 
 
-def serve(listener: socket.socket, workers: int = 1) -> None:
-    """Answer requests until interrupted, with one process beside that reads papers by meaning."""
+def serve(listener: socket.socket, workers: int = 1, *, work: bool = True) -> None:
+    """Answer requests until interrupted, with one process beside that reads papers by meaning, and with `work` one worker."""
     config = uvicorn.Config(
         "pressrun.web.asgi:application",
         workers=workers,
@@ -87,21 +97,61 @@ def serve(listener: socket.socket, workers: int = 1) -> None:
     )
     # uvicorn ends by sending itself the signal that it was sent. The default would end us at once, and not the process beside.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with _reading_by_meaning():
+    with ExitStack() as beside:
+        beside.enter_context(attending(Process.Kind.SERVER))
+        connection.close()
+        beside.enter_context(_kept_running("index", "--follow"))
+        if work:
+            beside.enter_context(_kept_running("worker"))
         if workers > 1:
+            beside.enter_context(_shared_metrics())
             Multiprocess(config, sockets=[listener]).run()
         else:
             uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager
-def _reading_by_meaning() -> Iterator[None]:
-    """The process that embeds papers behind the server. It ends with the server, also when that is killed."""
-    command = [sys.executable, "-m", "pressrun", "index", "--follow"]
+def _kept_running(*arguments: str) -> Iterator[None]:
+    """A command of ours beside the server: begun anew when it dies, and ended with the server, also when that is killed."""
+    command = [sys.executable, "-m", "pressrun", *arguments]
     environment = {**os.environ, "PRESSRUN_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603  our own command
+    ending = threading.Event()
+    child = _begun(command, environment)
+
+    def keep() -> None:
+        nonlocal child
+        while True:
+            child.wait()
+            if ending.wait(RESTART):
+                return
+            child = _begun(command, environment)
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
     try:
         yield
     finally:
-        child.terminate()
-        child.wait(timeout=15)
+        ending.set()
+        deadline = time.monotonic() + PATIENCE
+        # More than once: it may have been begun anew a moment ago.
+        while keeper.is_alive() and time.monotonic() < deadline:
+            child.terminate()
+            keeper.join(timeout=PATIENCE / 3)
+        if keeper.is_alive():
+            child.kill()
+
+
+def _begun(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603  our own command
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """A folder in which several server processes put their numbers together. They read its name as they start."""
+    folder = settings.HOME / "metrics" / str(os.getpid())
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,12 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("pressrun.web.api.urls")),
+    path("", include("pressrun.web.people.urls")),
     path("", include("pressrun.web.runs.urls")),
+    path("", include("pressrun.web.ops.urls")),
+    path("", include("pressrun.web.alerts.urls")),
+    path("", include("pressrun.web.models.urls")),
+    path("", include("pressrun.web.community.urls")),
     path("", include("pressrun.web.papers.urls")),
 ]
 

@@ -6,9 +6,11 @@ paper is flat. Counts stand at both levels, because the client takes a nested 0 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypedDict
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -20,10 +22,13 @@ from pydantic.alias_generators import to_camel
 from pressrun.web import errors
 from pressrun.web.api import searching
 from pressrun.web.api.answers import find_paper, guarded, utc, whole_number
-from pressrun.web.api.ninja_errors import Problem, answer_errors, error_answers
+from pressrun.web.api.ninja_errors import Problem, answer_errors, error_answers, general_last
+from pressrun.web.community import hub
+from pressrun.web.community.acting import named
 from pressrun.web.errors import BadInput
 from pressrun.web.papers import lists
 from pressrun.web.papers.models import Organisation, Paper, PaperQuerySet
+from pressrun.web.people.roles import token_of
 from pressrun.web.runs.facts import in_brief
 
 MOST = 500
@@ -47,6 +52,8 @@ class AuthorOut(Camel):
     id_: str = Field(alias="_id")
     name: str
     hidden: bool
+    status: Literal["claimed_verified"] | None = None
+    user: UserOut | None = None
 
 
 class UserOut(Camel):
@@ -132,6 +139,32 @@ class OrganizationOverview(Camel):
     num_papers: int
 
 
+class TokenOut(Camel):
+    display_name: str
+    role: Literal["read", "write"]
+    created_at: str
+
+
+class AuthOut(Camel):
+    type: Literal["access_token"]
+    access_token: TokenOut
+
+
+class WhoAmI(Camel):
+    """Who a token belongs to. `auth` says which token, and what it may do."""
+
+    type: Literal["user"]
+    id: str
+    name: str
+    fullname: str
+    email: str
+    email_verified: bool
+    is_pro: bool
+    avatar_url: str
+    orgs: list[OrganizationOut]
+    auth: AuthOut
+
+
 class Harnesses(Camel):
     standard_env_vars: list[str]
     harnesses: dict[str, dict[str, dict[str, str]]]
@@ -180,7 +213,7 @@ def daily_papers(
     if submitter:
         papers = papers.filter(_submitted_by(submitter))
     rows = papers.ranked(SORTS[sort]).select_related("organisation").prefetch_related("topics", "outcomes__run")
-    return [item(paper) for paper in rows[page * size : (page + 1) * size]]
+    return _items(rows[page * size : (page + 1) * size])
 
 
 @api.get("/papers/search", response={200: list[ItemOut], **error_answers}, by_alias=True, exclude_unset=True)
@@ -189,7 +222,7 @@ def search_papers(request: HttpRequest, q: str = "", limit: str = "20") -> list[
     size = whole_number("limit", limit, low=0, high=MOST)
     if not q.strip() or size == 0:
         return []
-    return [item(paper) for paper in searching.search(q, limit=size).rows]
+    return _items(searching.search(q, limit=size).rows)
 
 
 @api.get("/papers/{path:paper_id}", response={200: PaperOut, **error_answers}, by_alias=True, exclude_unset=True)
@@ -197,7 +230,8 @@ def paper_info(request: HttpRequest, paper_id: str) -> dict[str, Any]:
     """One paper, by its id, arXiv id with or without version, DOI, or an id that it had before."""
     paper = find_paper(paper_id)
     empty = {"linkedModels": [], "linkedDatasets": [], "linkedSpaces": [], "numTotalModels": 0, "numTotalDatasets": 0}
-    return whole(paper) | {"numComments": paper.comments, "replication": in_brief(paper)} | empty
+    known = whole(paper, hub.people_of([paper])[paper.pk])
+    return known | {"numComments": paper.comments, "replication": in_brief(paper)} | empty
 
 
 @api.get("/arxiv/{path:paper_id}/repos", response={200: Repositories, **error_answers}, by_alias=True)
@@ -210,17 +244,19 @@ def repositories(request: HttpRequest, paper_id: str) -> dict[str, Any]:
 
 @api.get("/collections", response={200: list[Collection], **error_answers}, by_alias=True)
 def collections(request: HttpRequest, item: str = "") -> list[dict[str, str]]:
-    """Collections of papers. This installation keeps none."""
-    return []
+    """The collections that hold a paper and that their owners share; `item` is papers/ and the paper's id."""
+    found = Paper.objects.by_id(item.removeprefix("papers/")).first() if item else None
+    return list(hub.collections_with(found)) if found else []
 
 
 @api.get("/users/{user}/overview", response={200: UserOverview, **error_answers}, by_alias=True)
 def user_overview(request: HttpRequest, user: str) -> dict[str, Any]:
     """Who put papers on the list, and how many."""
     count = Paper.objects.visible().filter(_submitted_by(user)).count()
-    if not count:
+    member = User.objects.filter(username=user, is_active=True).select_related("profile").first()
+    if not count and member is None:
         raise Http404(f"Nobody called {user[:100]!r} submitted a paper here.")
-    known = {"user": user, "fullname": user, "avatarUrl": "", "type": "user", "isPro": False}
+    known = {"user": user, "fullname": named(member) if member else user, "avatarUrl": "", "type": "user", "isPro": False}
     return known | {"numPapers": count, "orgs": []}
 
 
@@ -236,14 +272,32 @@ def organization_overview(request: HttpRequest, slug: str) -> dict[str, Any]:
     }
 
 
-@api.get("/whoami-v2", response={401: Problem})
-def whoami(request: HttpRequest) -> HttpResponse:
-    """Who a token belongs to. This installation gives out no tokens: reading needs none."""
-    given = request.headers.get("Authorization", "")
-    said = "is not known here" if given else "is missing"
-    answer = errors.answer(request, 401, "Who are you?", f"The access token {said}; reading papers needs none.")
-    answer["WWW-Authenticate"] = "Bearer"
-    return answer
+@api.get("/whoami-v2", response={200: WhoAmI, 401: Problem}, by_alias=True)
+def whoami(request: HttpRequest) -> HttpResponse | dict[str, Any]:
+    """Whose access token this is, and whether it may write. Only a token is answered for, not a browser's session."""
+    token = token_of(request)
+    if token is None:
+        said = "is not known here" if request.headers.get("Authorization") else "is missing"
+        answer = errors.answer(request, 401, "Who are you?", f"The access token {said}; reading papers needs none.")
+        answer["WWW-Authenticate"] = "Bearer"
+        return answer
+    user = token.user
+    role = "write" if token.has("write") else "read"
+    return {
+        "type": "user",
+        "id": str(user.pk),
+        "name": user.get_username(),
+        "fullname": user.profile.name,
+        "email": user.email,
+        "emailVerified": bool(user.email),
+        "isPro": False,
+        "avatarUrl": "",
+        "orgs": [],
+        "auth": {
+            "type": "access_token",
+            "accessToken": {"displayName": token.name, "role": role, "createdAt": utc(token.created)},
+        },
+    }
 
 
 @api.get("/agent-harnesses", response=Harnesses, by_alias=True)
@@ -252,18 +306,24 @@ def agent_harnesses(request: HttpRequest) -> dict[str, Any]:
     return {"standardEnvVars": [], "harnesses": {}}
 
 
-def item(paper: Paper) -> dict[str, Any]:
+def _items(papers: Iterable[Paper]) -> list[dict[str, Any]]:
+    rows = list(papers)
+    people = hub.people_of(rows)
+    return [item(paper, people[paper.pk]) for paper in rows]
+
+
+def item(paper: Paper, people: hub.People) -> dict[str, Any]:
     """A paper as a list shows it: nested, with copies at the top."""
     listed = utc(paper.day) if paper.day else None
     top: dict[str, Any] = {
-        "paper": whole(paper),
+        "paper": whole(paper, people),
         "title": paper.title,
         "summary": paper.text,
         "thumbnail": "",
         "upvotes": paper.votes,
         "numComments": paper.comments,
-        "submittedBy": _submitter(paper),
-        "isAuthorParticipating": False,
+        "submittedBy": _submitter(paper, people),
+        "isAuthorParticipating": people.participating,
         "replication": in_brief(paper),
     }
     if listed:
@@ -275,19 +335,17 @@ def item(paper: Paper) -> dict[str, Any]:
     return top | {"ai_keywords": _topics(paper), **_known(paper)}
 
 
-def whole(paper: Paper) -> dict[str, Any]:
+def whole(paper: Paper, people: hub.People) -> dict[str, Any]:
     """Everything about a paper, flat. Reads `organisation` and `topics`."""
     found: dict[str, Any] = {
         "id": paper.public_id,
-        "authors": [
-            {"_id": f"{paper.public_id}#{n}", "name": name, "hidden": False} for n, name in enumerate(paper.author_names, 1)
-        ],
+        "authors": [_author(paper, n, name, people) for n, name in enumerate(paper.author_names, 1)],
         "title": paper.title,
         "summary": paper.text,
         "upvotes": paper.votes,
         "discussionId": paper.public_id,
         "mediaUrls": [],
-        "submittedOnDailyBy": _submitter(paper),
+        "submittedOnDailyBy": _submitter(paper, people),
         "ai_keywords": _topics(paper),
     }
     if paper.published:
@@ -297,6 +355,13 @@ def whole(paper: Paper) -> dict[str, Any]:
     if paper.withdrawn:
         found["withdrawnAt"] = utc(paper.modified)
     return found | dict(_known(paper))
+
+
+def _author(paper: Paper, number: int, name: str, people: hub.People) -> dict[str, Any]:
+    found: dict[str, Any] = {"_id": f"{paper.public_id}#{number}", "name": name, "hidden": False}
+    if user := people.authors.get(name):
+        found |= {"status": "claimed_verified", "user": hub.author_of(user)}
+    return found
 
 
 def _known(paper: Paper) -> Known:
@@ -317,11 +382,12 @@ def _topics(paper: Paper) -> list[str]:
     return [topic.name for topic in paper.topics.all()]
 
 
-def _submitter(paper: Paper) -> dict[str, Any]:
+def _submitter(paper: Paper, people: hub.People) -> dict[str, Any]:
     """Who put the paper on the list: a person where one is known, else this installation itself."""
     name = paper.submitted_by or settings.SITE_NAME
     kind = "user" if paper.submitted_by else "org"
-    return {"_id": name, "user": name, "name": name, "fullname": name, "avatarUrl": "", "type": kind, "isPro": False}
+    known = {"_id": name, "user": name, "name": name, "fullname": people.submitter or name}
+    return known | {"avatarUrl": "", "type": kind, "isPro": False}
 
 
 def _submitted_by(name: str) -> Q:
@@ -342,4 +408,5 @@ def _listed(day: str, week: str, month: str, *, everything: bool) -> PaperQueryS
     return lists.of_day(latest, "new").papers if latest else Paper.objects.none()
 
 
-urlpatterns = [path("api/", (guarded(api.urls[0]), "ninja", "huggingface"))]
+api.add_router("", hub.router)
+urlpatterns = [path("api/", (guarded(general_last(api.urls[0])), "ninja", "huggingface"))]

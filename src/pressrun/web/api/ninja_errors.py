@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
 from ninja import NinjaAPI, Schema
-from ninja.errors import ValidationError
+from ninja.errors import HttpError, ValidationError
 
 from pressrun.web import errors
 from pressrun.web.errors import BadInput, Busy
 
-__all__ = ["Problem", "answer_errors", "error_answers"]
+__all__ = ["Problem", "answer_errors", "error_answers", "general_last"]
 
 
 class Problem(Schema):
@@ -35,9 +36,19 @@ def answer_errors(api: NinjaAPI) -> None:
     def raise_again(request: HttpRequest, problem: Exception | type[Exception]) -> HttpResponse:
         raise problem
 
+    def bad_request(request: HttpRequest, problem: HttpError | type[HttpError]) -> HttpResponse:
+        sentence = f"{str(problem).rstrip('.')}."
+        return errors.answer(request, getattr(problem, "status_code", 400), "That did not work", sentence)
+
     api.add_exception_handler(ValidationError, bad_parameter)
+    api.add_exception_handler(HttpError, bad_request)
     for kind in (Http404, BadInput, Busy):
         api.add_exception_handler(kind, raise_again)
+
+
+def general_last(routes: Sequence[URLPattern | URLResolver]) -> list[URLPattern | URLResolver]:
+    """The same routes, those that take any rest of the address behind all others: a paper's id may hold slashes."""
+    return sorted(routes, key=lambda route: str(route.pattern).endswith("<path:paper_id>"))
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

@@ -137,7 +137,7 @@ def _identify(request: HttpRequest, given: Mapping[str, str]) -> list[etree._Ele
             _oai("repositoryName", one_line(settings.SITE_NAME)),
             _oai("baseURL", absolute(request, request.path)),
             _oai("protocolVersion", "2.0"),
-            _oai("adminEmail", settings.DEFAULT_FROM_EMAIL),
+            _oai("adminEmail", settings.MAIL_SENDER),
             _oai("earliestDatestamp", _stamp(earliest)),
             _oai("deletedRecord", "persistent"),
             _oai("granularity", "YYYY-MM-DDThh:mm:ssZ"),

@@ -14,8 +14,9 @@ from ninja import NinjaAPI, Query, Schema
 from pressrun import __version__
 from pressrun.web.api import searching
 from pressrun.web.api.answers import absolute, find_paper, guarded
-from pressrun.web.api.ninja_errors import answer_errors, error_answers
+from pressrun.web.api.ninja_errors import answer_errors, error_answers, general_last
 from pressrun.web.api.searching import Mode
+from pressrun.web.community.api import router as community
 from pressrun.web.errors import BadInput
 from pressrun.web.papers import lists, results
 from pressrun.web.papers.context import state
@@ -429,4 +430,5 @@ def _feeds(request: HttpRequest, url: str) -> dict[str, str]:
     return {name: absolute(request, shown.feed_url(ending)) for name, ending in names.items()}
 
 
-urlpatterns = [path("api/v1/", (guarded(api.urls[0]), "ninja", "v1"))]
+api.add_router("", community)
+urlpatterns = [path("api/v1/", (guarded(general_last(api.urls[0])), "ninja", "v1"))]

@@ -55,6 +55,7 @@ class PaperAdmin(_OfPaper):
         """Note which fields a person has typed, so that imports leave them alone, and bring the derived columns up to date."""
         typed = {RECORD_FIELDS.get(name, name) for name in form.changed_data}
         obj.edited = sorted({*obj.edited, *typed})
+        Paper.objects.filter(pk=obj.pk).lock()
         obj.derive()
         super().save_model(request, obj, form, change)
 

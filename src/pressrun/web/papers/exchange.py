@@ -68,6 +68,7 @@ def _put_deleted(data: Mapping[str, Any]) -> str:
     row = models.Paper.objects.by_id(str(data.get("id", ""))).first()
     if row is not None and not row.withdrawn:
         row.withdrawn = True
+        models.Paper.objects.filter(pk=row.pk).lock()
         row.derive()
         row.save()
     return ""

@@ -17,7 +17,7 @@ from pressrun.web.errors import BadInput
 from pressrun.web.papers import exchange, models
 from pressrun.web.papers.ingest import Report, identity_of, load
 
-__all__ = ["Progress", "export_to", "import_source", "load_shipped", "replaced_when_whole"]
+__all__ = ["Progress", "export_to", "import_source", "load_shipped", "replaced_by", "replaced_when_whole"]
 
 Progress = Callable[[Report, float | None, float | None], None]
 """Called after each batch with the report so far, and how much of how much has been read, where that is known."""
@@ -76,17 +76,25 @@ def export_to(file: TextIO, format: Format) -> int:
 
 
 @contextmanager
-def replaced_when_whole(path: Path) -> Iterator[TextIO]:
-    """A file to write to that takes the place of `path` only when everything is in it."""
+def replaced_by(path: Path) -> Iterator[Path]:
+    """An empty file beside `path`, for its owner's eyes only, that takes its place when the block ends well."""
     if path.is_dir() or not path.parent.is_dir():
         raise BadInput(f"cannot write to {path}: it must be a file in a folder that exists.")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    unfinished = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
+        yield unfinished
+        with unfinished.open("rb") as file:
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replaced_when_whole(path: Path) -> Iterator[TextIO]:
+    """A text file to write to that takes the place of `path` only when everything is in it."""
+    with replaced_by(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        yield file

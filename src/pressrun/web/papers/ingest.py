@@ -261,9 +261,13 @@ class _Known:
 def _write(pairs: list[tuple[models.Paper, Paper]]) -> None:
     now = datetime.now(UTC)
     organisations = _named(models.Organisation, {record.organisation for _, record in pairs if record.organisation})
+    # Locked before counting, so that no vote falls between the count and the writing of it.
+    known = sorted(row.pk for row, _ in pairs if row.pk is not None)
+    models.Paper.objects.filter(pk__in=known).lock()
+    here = models.here_of(known)
     for row, record in pairs:
         _fill(row, record, organisations)
-        row.derive(now)
+        row.derive(now, here.get(row.pk, models.Here()) if row.pk else models.Here())
     new = [row for row, _ in pairs if row.pk is None]
     old = [row for row, _ in pairs if row.pk is not None]
     models.Paper.objects.bulk_create(new, batch_size=BATCH)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TypeVar
 
 from django.core.paginator import EmptyPage, Page, PageNotAnInteger, Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.urls import reverse
 
 from pressrun.web.errors import BadInput
@@ -104,7 +104,11 @@ def latest_day() -> date | None:
 
 
 def of_day(day: date, sort: str = "votes") -> PaperList:
-    return _period("day", reverse("day", args=[day.isoformat()]), f"{day:%A} {day.day} {day:%B %Y}", day, day, sort)
+    """A day's list. Papers that a curator gave a place come first, the others by votes behind them."""
+    shown = _period("day", reverse("day", args=[day.isoformat()]), f"{day:%A} {day.day} {day:%B %Y}", day, day, sort)
+    if sort != "votes":
+        return shown
+    return replace(shown, papers=shown.papers.order_by(F("placement__place").asc(nulls_last=True), *SORTS["votes"]))
 
 
 def of_week(monday: date, sort: str = "votes") -> PaperList:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime
 from math import log2
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from urllib.parse import quote
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Substr
 from django.urls import reverse
 from django.utils.text import slugify
@@ -65,6 +65,10 @@ class PaperQuerySet(models.QuerySet["Paper"]):
     def ranked(self, sort: str) -> PaperQuerySet:
         """Sorted by `votes` (most first, then newest), `new`, or `trending`."""
         return self.order_by(*SORTS[sort])
+
+    def lock(self) -> None:
+        """Hold these rows until the transaction ends, so that nobody counts votes in between."""
+        list(self.select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
     def by_id(self, text: str) -> PaperQuerySet:
         """The paper that a public id, an arXiv id (with or without version), a DOI or an address means."""
@@ -175,14 +179,23 @@ class Paper(models.Model):
         """The second term of Trending: days from 2000-01-01 to the list day, by TRENDING_DAYS. It never has to be recomputed."""
         return (self.day - date(2000, 1, 1)).days / TRENDING_DAYS if self.day else 0.0
 
-    def derive(self, now: datetime | None = None) -> None:
-        """Bring the derived columns up to date; call before writing. Marks the paper for the search index."""
+    def derive(self, now: datetime | None = None, here: Here | None = None) -> None:
+        """Bring the derived columns up to date; call before writing, with the row locked. Marks the paper for the search index.
+
+        `here` is what people here did with the paper; it is looked up where it is not given.
+        """
         self.title_key = catalog.normal_title(self.title)[:300]
-        self.day = self.listed or self.published
-        self.votes = self.upvotes_found or 0
-        self.comments = self.comments_found or 0
-        self.trending = self.attention + self.freshness
+        self.count(here)
         self.modified = now or datetime.now(UTC)
+
+    def count(self, here: Here | None = None) -> None:
+        """Votes, comments, the day and Trending, from what the sources found and what people here did. `modified` tells of the
+        record alone, so it stays."""
+        here = here or here_of([self.pk]).get(self.pk, Here())
+        self.day = None if here.off_list else self.listed or self.published
+        self.votes = (self.upvotes_found or 0) + here.votes
+        self.comments = (self.comments_found or 0) + here.comments
+        self.trending = self.attention + self.freshness
         self.to_index = True
 
     def to_record(self) -> catalog.Paper:
@@ -210,6 +223,27 @@ class Paper(models.Model):
             upvotes=self.upvotes_found,
             withdrawn=self.withdrawn,
         )
+
+
+class Here(NamedTuple):
+    """What people of this installation did with a paper. `off_list` where a curator took it off its day's list."""
+
+    votes: int = 0
+    comments: int = 0
+    off_list: bool = False
+
+
+def here_of(papers: Collection[int | None]) -> dict[int, Here]:
+    """What people did with each of these rows, in three queries. Rows that nobody touched may be left out."""
+    known = [pk for pk in papers if pk is not None]
+    if not known:
+        return {}
+    rows = Paper.objects.filter(pk__in=known).order_by()
+    votes = dict(rows.filter(cast__isnull=False).values_list("pk", Count("cast")))
+    shown = rows.filter(discussion__state="shown")
+    comments = dict(shown.values_list("pk", Count("discussion")))
+    off = set(rows.filter(placement__off=True).values_list("pk", flat=True))
+    return {pk: Here(votes.get(pk, 0), comments.get(pk, 0), pk in off) for pk in {*votes, *comments, *off}}
 
 
 class FormerId(models.Model):

@@ -1,7 +1,7 @@
-"""Who may start and cancel runs: the owner at this machine, and signed-in users with the permission. Everybody may read.
+"""Who may start and cancel runs: owners, and users with the permission; by access token, if it has the scope `run`. All may read.
 
-The owner is whoever opens the address that `pressrun serve` prints: it holds a token that works once, from this machine, and puts a
-mark into the session. Only the token's hash is kept.
+The owner at this machine is whoever opens the address that `pressrun serve` prints: it holds a token that works once, from this
+machine, and puts a mark into the session. Only the token's hash is kept.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from pressrun.web.people.roles import Role, role_of, token_of
 from pressrun.web.runs.models import Run
 
 __all__ = [
@@ -62,17 +63,24 @@ def become_owner(request: HttpRequest, token: str) -> None:
 
 
 def is_owner(request: HttpRequest) -> bool:
-    return bool(request.session.get(_MARK)) and _is_here(request)
+    """Whether the owner at this machine asks. A program with an access token is its user, whatever cookie it brings."""
+    return token_of(request) is None and bool(request.session.get(_MARK)) and _is_here(request)
 
 
 def may_run(request: HttpRequest) -> bool:
-    return is_owner(request) or request.user.has_perm("runs.add_run")
+    token = token_of(request)
+    if token is not None and not token.has("run"):
+        return False
+    return is_owner(request) or role_of(request.user) is Role.OWNER or request.user.has_perm("runs.add_run")
 
 
 def may_cancel(request: HttpRequest, run: Run) -> bool:
-    """The owner may end any run, others those that they asked for."""
+    """An owner may end any run, others those that they asked for."""
+    token = token_of(request)
+    if token is not None and not token.has("run"):
+        return False
     mine = request.user.is_authenticated and run.requester == request.user.get_username()
-    return is_owner(request) or (mine and not run.imported)
+    return is_owner(request) or role_of(request.user) is Role.OWNER or (mine and not run.imported)
 
 
 def check_may_run(request: HttpRequest) -> None:

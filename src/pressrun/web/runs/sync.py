@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import F
 
 from pressrun.replicate import Claim, Verdict
-from pressrun.replicate.record import IMPORTED, RUN_ID, RunError, RunRecord
+from pressrun.replicate.record import IMPORTED, RUN_ID, RunError, RunRecord, State
 from pressrun.replicate.runs import read_run
+from pressrun.web.alerts.events import publish
 from pressrun.web.papers.models import Paper
 from pressrun.web.runs import installed, ledger
 from pressrun.web.runs.models import Outcome, Run
@@ -22,6 +24,9 @@ from pressrun.web.runs.models import Outcome, Run
 __all__ = ["catch_up", "refresh", "runs_dir", "start_up", "sync_all", "sync_run", "sync_shipped", "told"]
 
 log = logging.getLogger(__name__)
+
+NEWS = timedelta(days=2)
+"""Verdicts of a run that ended longer ago are no news."""
 
 
 def runs_dir() -> Path:
@@ -98,7 +103,20 @@ def sync_run(path: Path) -> Run | None:
             run.outcomes.all().delete()
         if before is None or before.state != run.state or before.counts != run.counts:
             _settle(run.replication)
+        if judged and paper and run.state == State.SUCCEEDED.value and not (before and before.counts):
+            _publish(run, paper)
     return run
+
+
+def _publish(run: Run, paper: Paper) -> None:
+    """Make known which claims got their first verdict, or another one, unless that is old: a restored site tells no old news."""
+    if run.ended is None or datetime.now(UTC) - run.ended > NEWS:
+        return
+    changed = run.outcomes.exclude(before=F("verdict")).order_by("number")
+    claims = [{"claim": each.claim_id, "verdict": each.verdict, "before": each.before} for each in changed]
+    if claims:
+        data = {"run": run.run_id, "url": run.get_absolute_url(), "claims": claims}
+        publish("verdict", paper=paper, data=data, key=f"verdict:{run.run_id}")
 
 
 def sync_shipped() -> None:

@@ -1,0 +1,1 @@
+"""An app whose work leaves a trace in a file, for tests with several real workers."""
