@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_harvest_reads_every_source_and_one_that_fails_stops_no_other(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,8 @@ from pressrun.web.ops import alive, jobs, worker
 from pressrun.web.ops.jobs import enqueue, enqueue_at, job
 from pressrun.web.ops.models import Job, Process
 
-pytestmark = pytest.mark.django_db
+# With transactions of its own: a worker closes connections between pieces of work, and a test inside of one would lose its own.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NOON = datetime(2026, 4, 20, 12, tzinfo=UTC)
 
