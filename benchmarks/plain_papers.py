@@ -14,8 +14,11 @@ import dj_database_url
 from django.conf import settings
 
 URL = os.environ.get("DATABASE_URL") or f"sqlite:///{os.environ['PRESSRUN_HOME']}/peer.sqlite3"
+DATABASE = dict(dj_database_url.parse(URL))
+if URL.startswith("postgres"):  # as the site has it: without a pool, the readers' threads take more connections than there are
+    DATABASE["OPTIONS"] = {"pool": {"min_size": 0, "max_size": 20, "timeout": 20}}
 settings.configure(
-    DATABASES={"default": dj_database_url.parse(URL, conn_max_age=60)},
+    DATABASES={"default": DATABASE},
     INSTALLED_APPS=["plain_papers"],
     ROOT_URLCONF="plain_papers",
     ALLOWED_HOSTS=["127.0.0.1"],

@@ -282,7 +282,19 @@ def served(asked: argparse.Namespace, what: str, environment: dict[str, str], ho
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    uvicorn = [sys.executable, "-m", "uvicorn", "--port", str(port), "--workers", str(asked.workers), "--log-level", "error"]
+    uvicorn = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--port",
+        str(port),
+        "--workers",
+        str(asked.workers),
+        "--log-level",
+        "error",
+        "--timeout-keep-alive",
+        "30",
+    ]
     command = {
         "site": [*uvicorn, "pressrun.web.asgi:application"],
         "plain": [*uvicorn, "--app-dir", str(HERE), "plain_papers:application"],

@@ -89,12 +89,13 @@ class SentencesInErrors:
         return None
 
 
-LOCKED = "Too many are writing at this moment, so nothing was changed. Try again in a few seconds."
+LOCKED = "Too many are at work at this moment, so nothing was changed. Try again in a few seconds."
 
 
 def _is_locked(problem: BaseException | None) -> bool:
-    """Whether SQLite's one writer was somebody else for as long as we waited."""
-    return isinstance(problem, OperationalError) and "database is locked" in str(problem)
+    """Whether SQLite's one writer was somebody else, or all connections of the pool to PostgreSQL were out, for as long as we waited."""
+    signs = "database is locked", "couldn't get a connection after"
+    return isinstance(problem, OperationalError) and any(sign in str(problem) for sign in signs)
 
 
 def busy(request: HttpRequest, sentence: str) -> HttpResponse:

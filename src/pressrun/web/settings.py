@@ -142,7 +142,11 @@ TEMPLATES = [
 
 def _database() -> dict[str, Any]:
     if url := os.environ.get("DATABASE_URL"):
-        return dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+        found: dict[str, Any] = dict(dj_database_url.parse(url, conn_health_checks=True))
+        # Requests are answered in threads that come and go, each with a connection: without a pool, many readers at once would take
+        # more than a server gives.
+        pool = {"min_size": 0, "max_size": 20, "timeout": 20}
+        return found | {"OPTIONS": {**found.get("OPTIONS", {}), "pool": pool}}
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": HOME / "pressrun.sqlite3",

@@ -125,6 +125,28 @@ def test_the_network_is_as_before_also_after_an_exception(llama: act.Model, ids:
         assert torch.equal(llama.module(ids).logits, plain)
 
 
+def test_a_compiled_network_is_edited_whenever_it_was_compiled(llama: act.Model, ids: Tensor) -> None:
+    edit = act.residual[0].add(torch.arange(32.0), positions="last_prompt")
+    try:
+        with torch.no_grad():
+            plain = llama.module(ids).logits
+            before = torch.compile(llama.module, backend="eager")
+            assert torch.equal(before(ids).logits, plain)
+            with llama.edit(edit):
+                changed = llama.module(ids).logits
+                assert torch.equal(before(ids).logits, changed)
+                within = torch.compile(llama.module, backend="eager")
+                assert torch.equal(within(ids).logits, changed)
+            assert not torch.equal(changed, plain)
+            assert torch.equal(before(ids).logits, plain)
+            assert torch.equal(within(ids).logits, plain)
+            # The compiled network itself may be what is looked into.
+            with act.load(before).edit(edit):
+                assert torch.equal(before(ids).logits, changed)
+    finally:
+        torch.compiler.reset()
+
+
 def test_vectors_strengths_and_factors_are_trained_through(llama: act.Model, ids: Tensor) -> None:
     v = torch.zeros(32, requires_grad=True)
     strength = torch.tensor([0.5, 1.0, 0.0], requires_grad=True)

@@ -67,7 +67,7 @@ def test_who_comes_while_another_writes_for_long_is_told_to_try_again_and_reader
         refused = client.post("/yard/mine", headers={"Accept": "application/json"})
         assert refused.status_code == 503
         assert refused.json() == {
-            "error": "Too many are writing at this moment, so nothing was changed. Try again in a few seconds."
+            "error": "Too many are at work at this moment, so nothing was changed. Try again in a few seconds."
         }
         assert refused.headers["Retry-After"] == "5"
         assert client.get("/topics").status_code == 200
@@ -78,5 +78,6 @@ def test_who_comes_while_another_writes_for_long_is_told_to_try_again_and_reader
 
 def test_other_errors_of_the_database_are_not_called_busy() -> None:
     assert errors._is_locked(OperationalError("database is locked"))
+    assert errors._is_locked(OperationalError("couldn't get a connection after 20.00 sec"))
     assert not errors._is_locked(OperationalError("no such table: papers"))
     assert not errors._is_locked(ValueError("database is locked"))

@@ -68,6 +68,7 @@ def _held(key: str) -> Iterator[Callable[[], None]]:
         return
     # A session of its own: the one that does the work is closed and opened again between pieces of work.
     session = connection.copy()
+    session.settings_dict["OPTIONS"].pop("pool", None)  # what goes back into a pool keeps its locks
     try:
         with session.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [_number(key)])
