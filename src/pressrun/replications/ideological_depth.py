@@ -68,9 +68,9 @@ def differ(one: str, other: str) -> All:
 
 
 def one_feature(which: str) -> All:
-    """The rule on taking out one latent: answers move in the deep model, refusals rise in the shallow one."""
+    """The rule on taking out one latent: reasons move in the deep model, refusals rise in the shallow one."""
     return All(
-        Above("answer_shift", f"deep_{which}", at_least=0.05),
+        Above("reason_shift", f"deep_{which}", at_least=0.05),
         Difference("refusals", f"shallow_{which}", minus="shallow_whole", at_least=0.05),
     )
 
@@ -145,13 +145,15 @@ CLAIMS = (
         paper="Taking out one core feature shifts the reasoning of a deep model consistently; in a shallow one it raises refusals.",
         where="abstract of the first version",
         tested=(
-            "Without the latent that tells the camps apart best, the answers of a deep decoder move (total variation 0.05 or more), and a "
+            "Without the latent that tells the camps apart best, the reasons of a deep decoder move (total variation 0.05 or more), and a "
             "shallow one, taught to refuse as much, refuses 5 points more often."
         ),
         scale="toy",
         rule=one_feature("without_core"),
         control=one_feature("without_random_one"),
         control_is="one random latent, as often on; mean of 12",
+        version=2,
+        reason="The reasons, which were to be judged before the first run, are judged again; answers had taken their place after seed 0.",
     ),
     Claim(
         id="few-features-less-more-refusals",
@@ -210,8 +212,8 @@ NOT_TESTED = (
     "nothing. So latents are counted at the question, before the stance; decided before a verdict was seen.",
     "Whether a counted latent is used: on seed 0 the dictionary of an untrained decoder had 79, that of the deepest 65, since a camp that was "
     "named can be read off anyhow. Even and odd names had none in trained decoders, so as a control they seldom object.",
-    "Reasons apart from stances (reason_shift): given the stance nothing moved them on seed 0, so the card on one latent reads answers "
-    "instead, with the same threshold, which seed 0 did not reach either.",
+    "Reasons that do not follow from the stance: given the stance nothing moved them on seed 0, and answers (answer_shift, recorded) "
+    "moved by less than the threshold too.",
     "Camps that have to be inferred from who speaks, and stances that are one word for all topics: decoders of this size did not learn them "
     "in the time. Step size and number of steps were settled by the training loss on seed 7.",
     "Topics apart from reasons: both grow together. No bootstrap over models is done: every seed trains all of them anew. Dictionaries have "
@@ -406,6 +408,7 @@ def take_out(world: World, model: act.Model, sae: SparseAutoencoder, config: Con
                 f"{which}_{random}",
                 refusals=np.mean([each.refusals for each in others]),
                 answer_shift=np.mean([each.shifts(whole)[0] for each in others]),
+                reason_shift=np.mean([each.shifts(whole)[1] for each in others]),
             )
         else:
             record_answers(run, f"{which}_{random}", control, whole)

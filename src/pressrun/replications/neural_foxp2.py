@@ -36,7 +36,7 @@ from pressrun.replications._tiny import language_model
 
 PAPER = "2602.00945"
 
-PLUS = (0.1, 0.2, 0.4, 0.8)  # residual norms; the paper's 0.5 to 4 are absolute
+PLUS = (0.05, 0.1, 0.2, 0.4)  # residual norms; the paper's 0.5 to 4 are absolute
 MINUS = (0.0, 0.5, 1.0)  # times plus
 ALPHAS = (0.1, 0.4, 1.2)  # of the lift, residual norms
 RANDOM_SETS = 20
@@ -166,8 +166,8 @@ NOT_TESTED = (
     "the way out, ours has one.",
     "Shuffled labels of pairs, as a control of the rank: to turn a pair round does not change its singular values. Pairs within one "
     "language take their place.",
-    "A grid of strengths fixed beforehand: it was 0.05 to 0.4 residual norms at first, and on seed 0 the gain in the toy still grew at "
-    "its end. It then became 0.1 to 0.8; no threshold moved.",
+    "Strengths above 0.4 residual norms: the grid was fixed before the first run. On seed 0 the gain in the toy still grew at its end, "
+    "and with 0.8 in the grid the default turned in all answers.",
     "A toy with three relations, and one that learns for 900 steps at a rate of 0.002: with no edit tried yet, it had not learnt the facts of the minority "
     "language on seed 0.",
     "Questions in the chat format of the real model. They are plain text here, and since it answered most of them with nothing, on seed 0 "
