@@ -18,6 +18,20 @@ from .counter_current import (
     centralise_gradients,
     weight_alignment,
 )
+from .curl import (
+    CurlFlow,
+    CurlSGD,
+    critical_fraction,
+    curl_flow,
+    curl_ratio,
+    curl_step,
+    error_rates,
+    flip_signs,
+    flow_invariant,
+    flow_jacobian,
+    lyapunov_exponent,
+    presynaptic_signs,
+)
 from .feedback_alignment import FALinear, feedback_alignment_linear
 from .similarity import linear_cka
 
@@ -28,12 +42,24 @@ __all__ = [
     "CCLReshape",
     "CCLSequential",
     "CCLTrainer",
+    "CurlFlow",
+    "CurlSGD",
     "FALinear",
     "ccl_autoencoder_loss",
     "ccl_classification_loss",
     "ccl_mlp",
     "centralise_gradients",
+    "critical_fraction",
+    "curl_flow",
+    "curl_ratio",
+    "curl_step",
+    "error_rates",
     "feedback_alignment_linear",
+    "flip_signs",
+    "flow_invariant",
+    "flow_jacobian",
     "linear_cka",
+    "lyapunov_exponent",
+    "presynaptic_signs",
     "weight_alignment",
 ]
