@@ -486,16 +486,15 @@ def draw_phases(axes: Axes, layer: str, evidence: Evidence) -> AxesImage:
     def table(metric: str) -> np.ndarray:
         return np.array([[mean_of(evidence, metric, f"{layer} c={c:g} f={f:g}") for c in COMPRESSIONS] for f in FRACTIONS])
 
-    image = axes.imshow(table("log10_final_loss"), origin="lower", cmap="cividis", vmin=-16, vmax=0, aspect="auto")
+    losses = table("log10_final_loss")
+    image = axes.imshow(losses, origin="lower", cmap="cividis", vmin=-16, vmax=0, aspect="auto")
     for (row, column), rate in np.ndenumerate(table("slowest_rate")):
-        axes.text(
-            column, row, "+" if rate > 0 else "−", ha="center", va="center", color="white" if rate > 0 else "0.85", fontsize=11
-        )
+        colour = "white" if losses[row, column] < -6 else "black"
+        axes.text(column, row, "+" if rate > 0 else "−", ha="center", va="center", color=colour, fontsize=12)
     axes.set_xticks(range(len(COMPRESSIONS)), [f"{c:g}" for c in COMPRESSIONS])
     axes.set_yticks(range(len(FRACTIONS)), [f"{f:g}" for f in FRACTIONS])
-    name = {"hidden": "hidden layer", "readout": "read-out"}[layer]
-    axes.set(xlabel="inputs / hidden units", ylabel="share flipped", title=f"flips in the {name}; sign of the slowest rate")
-    axes.title.set_fontsize(10)
+    axes.set_title({"hidden": "inputs flipped", "readout": "hidden units flipped"}[layer], fontsize=10)
+    axes.set(xlabel="inputs / hidden units (+ −: sign of the slowest rate)", ylabel="share flipped")
     return image
 
 
@@ -503,10 +502,10 @@ def draw_traces(axes: Axes, evidence: Evidence) -> None:
     for layer, style in {"hidden": "-", "readout": "--"}.items():
         curves = evidence.curves("weight", f"{layer} trace")
         curve = curves[min(curves)]
-        label = {"hidden": "hidden layer", "readout": "read-out"}[layer]
+        label = {"hidden": "inputs flipped", "readout": "hidden units flipped"}[layer]
         axes.plot(curve.step, curve.value, style, color="0.15", linewidth=1.0 if layer == "hidden" else 1.6, label=label)
-    axes.set(xlabel="step", ylabel="one weight", title="a quarter flipped, 1 input a hidden unit")
-    axes.title.set_fontsize(10)
+    axes.set_title("a quarter flipped, ratio 1", fontsize=10)
+    axes.set(xlabel="step", ylabel="one weight")
     axes.legend(frameon=False, fontsize=8.5)
 
 
@@ -517,8 +516,8 @@ def draw_course(axes: Axes, start: str, evidence: Evidence) -> None:
         curve = evidence.mean_curve("loss", f"{start} {arm}")
         axes.plot(curve.step + 1, curve.value, linestyle=dash, linewidth=weight, color="0.15", label=names[arm])
     axes.axhline(0.05, color="0.7", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="step", title=STARTS[start], ylim=(1e-4, 10))
-    axes.title.set_fontsize(10)
+    axes.set(xscale="log", yscale="log", xlabel="step", ylim=(1e-4, 10))
+    axes.set_title(STARTS[start], fontsize=10)
     if start == "small":
         axes.set_ylabel("loss / initial loss, median student")
         axes.legend(frameon=False, fontsize=8.5, loc="lower left")
