@@ -493,8 +493,8 @@ def draw_phases(axes: Axes, layer: str, evidence: Evidence) -> AxesImage:
         axes.text(column, row, "+" if rate > 0 else "−", ha="center", va="center", color=colour, fontsize=12)
     axes.set_xticks(range(len(COMPRESSIONS)), [f"{c:g}" for c in COMPRESSIONS])
     axes.set_yticks(range(len(FRACTIONS)), [f"{f:g}" for f in FRACTIONS])
-    axes.set_title({"hidden": "inputs flipped", "readout": "hidden units flipped"}[layer], fontsize=10)
-    axes.set(xlabel="inputs / hidden units (+ −: sign of the slowest rate)", ylabel="share flipped")
+    axes.set_title({"hidden": "inputs flipped (+ −: slowest rate)", "readout": "hidden units flipped"}[layer], fontsize=10)
+    axes.set(xlabel="inputs / hidden units", ylabel="share flipped")
     return image
 
 
