@@ -19,6 +19,7 @@ from .counter_current import (
     weight_alignment,
 )
 from .feedback_alignment import FALinear, feedback_alignment_linear
+from .homeostatic import HomeostaticLR, RandomLR, moved_rate, virtual_accuracy
 from .similarity import linear_cka
 
 __all__ = [
@@ -29,11 +30,15 @@ __all__ = [
     "CCLSequential",
     "CCLTrainer",
     "FALinear",
+    "HomeostaticLR",
+    "RandomLR",
     "ccl_autoencoder_loss",
     "ccl_classification_loss",
     "ccl_mlp",
     "centralise_gradients",
     "feedback_alignment_linear",
     "linear_cka",
+    "moved_rate",
+    "virtual_accuracy",
     "weight_alignment",
 ]
