@@ -33,6 +33,7 @@ from .curl import (
     presynaptic_signs,
 )
 from .feedback_alignment import FALinear, feedback_alignment_linear
+from .homeostatic import HomeostaticLR, RandomLR, moved_rate, virtual_accuracy
 from .similarity import linear_cka
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "CurlFlow",
     "CurlSGD",
     "FALinear",
+    "HomeostaticLR",
+    "RandomLR",
     "ccl_autoencoder_loss",
     "ccl_classification_loss",
     "ccl_mlp",
@@ -60,6 +63,8 @@ __all__ = [
     "flow_jacobian",
     "linear_cka",
     "lyapunov_exponent",
+    "moved_rate",
     "presynaptic_signs",
+    "virtual_accuracy",
     "weight_alignment",
 ]
