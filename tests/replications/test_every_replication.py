@@ -19,6 +19,7 @@ WITHOUT_LEDGER = {
     "homeostatic_learning",
     "ideological_depth",
     "mixture_of_tunable_experts",
+    "neural_circuit_prior",
     "neural_foxp2",
     "was_controller",
 }
