@@ -405,5 +405,5 @@ def draw_rates(axes: Axes, evidence: Evidence) -> None:
     for arm, (dash, width) in styles.items():
         curve = evidence.mean_curve("rate", f"{arm} seasons")
         axes.plot(curve.step, curve.value, linestyle=dash, linewidth=width, color="0.1", label=NAMES[arm])
-    axes.set(xlabel="update (seasons: calm, stormy, calm, …)", ylabel="learning rate", yscale="log")
-    axes.legend(frameon=False, fontsize=8.5)
+    axes.set(xlabel="update (seasons: calm, stormy, calm, …)", ylabel="learning rate", yscale="log", ylim=(3e-4, 0.6))
+    axes.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper left")
