@@ -105,6 +105,21 @@ def test_a_collapse_needs_predicted_classes() -> None:
         prediction_collapse(torch.tensor([1, 3]), 3)
 
 
+def test_a_large_rate_ends_in_one_class_and_that_is_detected() -> None:
+    # Three overlapping classes, read out by the feature that is largest.
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3, bias=False))
+    nn.init.eye_(model[1].weight)
+    seen = []
+    for lr in (1e-3, 1.0):
+        adapter, generator = Tent(model, lr=lr), torch.Generator().manual_seed(2)
+        stream = [torch.eye(3)[torch.arange(30) % 3] + torch.randn(30, 3, generator=generator) for _ in range(30)]
+        predicted = [adapter(x).argmax(1) for x in stream]
+        seen.append(prediction_collapse(torch.cat(predicted[-10:]), 3))
+    assert [each.collapsed for each in seen] == [False, True]
+    assert seen[0].effective_classes > 2.9
+    assert seen[1].effective_classes < 1.1
+
+
 # The modulator.
 
 

@@ -80,6 +80,7 @@ def _gaussian_noise(x: Tensor, deviation: float, chance: Chance) -> Tensor:
 
 
 def _shot_noise(x: Tensor, grain: float, chance: Chance) -> Tensor:
+    grain = max(grain, 1e-6)
     rate = (x / grain).to(x.device if chance is None else chance.device, torch.float32)
     return torch.poisson(rate, chance).to(x) * grain
 
@@ -95,7 +96,8 @@ def _impulse_noise(x: Tensor, share: float, chance: Chance) -> Tensor:
 
 def _blur(x: Tensor, deviation: float, _: Chance) -> Tensor:
     """Two one-dimensional passes; beyond the border the image goes on as it ends there."""
-    deviation *= min(x.shape[-2:])
+    # Far below a pixel nothing is mixed any more, and dividing by it has its limits.
+    deviation = max(deviation * min(x.shape[-2:]), 1e-3)
     reach = max(1, round(4 * deviation))
     steps = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
     kernel = (-0.5 * (steps / deviation) ** 2).exp()

@@ -1,4 +1,4 @@
-"""Learning rules that need no error carried backwards through the weights of the forward pass.
+"""Learning rules that need no error carried backwards through the weights of the forward pass, and adaptation at test time.
 
 Shapes: batches first, (B, ...); weights as in torch, (outputs, inputs).
 """
