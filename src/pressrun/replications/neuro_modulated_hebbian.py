@@ -463,5 +463,5 @@ def draw_drift(axes: Axes, evidence: Evidence) -> None:
         curve = evidence.mean_curve("kernel_drift", arm)
         axes.plot([0, *curve.step], [0, *curve.value], linestyle=dash, color="0.1", linewidth=weight, label=ARMS[arm])
     axes.set(xlabel="batch", ylabel="1 - cosine with\nthe source kernels", xlim=(0, None), ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
