@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +144,7 @@ class _Adapter(nn.Module):
         """Back to how it started: weights and optimiser."""
         self.load_state_dict(self._start)
 
-    def train(self, mode: bool = True) -> _Adapter:
+    def train(self, mode: bool = True) -> Self:
         """Changes nothing in the model, so that `train()` and `eval()` cannot change the method."""
         super().train(mode)
         self.model.eval()
@@ -178,7 +178,7 @@ class _Adapter(nn.Module):
 class BatchNormAdapt(_Adapter):
     """Normalises with the statistics of the test batch. Nothing is learnt, and no batch affects the next.
 
-    S. Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", NeurIPS 2020, eq. 2: means and
+    S. Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", NeurIPS 2020: means and
     variances are those of the batch and of training, weighted B to `source_samples`. It is the baseline of everything else here.
 
     Args:
