@@ -21,6 +21,7 @@ WITHOUT_LEDGER = {
     "mixture_of_tunable_experts",
     "neural_circuit_prior",
     "neural_foxp2",
+    "neuro_modulated_hebbian",
     "was_controller",
 }
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")
