@@ -191,17 +191,19 @@ def curl_flow(
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     w1, w2 = w1.clone(), w2.clone()
-    losses, speeds = [], []
     rows_in, rows_hidden = signs_in.unsqueeze(-2), signs_hidden.unsqueeze(-2)
-    for _ in range(steps):
+    # Written in place: small tensors kept from every step would scatter over the heap, between the large ones that come and go.
+    loss = torch.empty(steps + 1, *(w2 @ w1 - target).shape[:-2], dtype=w1.dtype, device=w1.device)
+    speed = torch.empty_like(loss[1:])
+    for step in range(steps):
         error = w2 @ w1 - target
         d1, d2 = (w2.mT @ error).mul_(rows_in), (error @ w1.mT).mul_(rows_hidden)
-        losses.append(_half_square(error))
-        speeds.append((d1.square().sum((-2, -1)) + d2.square().sum((-2, -1))).sqrt())
+        loss[step] = _half_square(error)
+        speed[step] = (d1.square().sum((-2, -1)) + d2.square().sum((-2, -1))).sqrt()
         w1.sub_(d1, alpha=lr)
         w2.sub_(d2, alpha=lr)
-    losses.append(_half_square(w2 @ w1 - target))
-    return CurlFlow(w1, w2, torch.stack(losses).nan_to_num(nan=torch.inf), torch.stack(speeds).nan_to_num(nan=torch.inf))
+    loss[steps] = _half_square(w2 @ w1 - target)
+    return CurlFlow(w1, w2, loss.masked_fill_(loss.isnan(), torch.inf), speed.masked_fill_(speed.isnan(), torch.inf))
 
 
 def error_rates(w1: Tensor, w2: Tensor, signs_in: Tensor, signs_hidden: Tensor) -> Tensor:
