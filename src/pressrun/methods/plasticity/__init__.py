@@ -1,4 +1,4 @@
-"""Learning rules that need no error carried backwards through the weights of the forward pass.
+"""Learning rules beside plain back-propagation: local losses, other ways back for the error, Hebbian rules.
 
 Shapes: batches first, (B, ...); weights as in torch, (outputs, inputs).
 """
@@ -19,9 +19,12 @@ from .counter_current import (
     weight_alignment,
 )
 from .feedback_alignment import FALinear, feedback_alignment_linear
+from .hebbian_projection import HLOP, HebbianSubspace, ProjectedConv2d, ProjectedLinear
+from .oja import OjaLayer, oja_direction, oja_update
 from .similarity import linear_cka
 
 __all__ = [
+    "HLOP",
     "CCLConv2d",
     "CCLConvTranspose2d",
     "CCLLinear",
@@ -29,11 +32,17 @@ __all__ = [
     "CCLSequential",
     "CCLTrainer",
     "FALinear",
+    "HebbianSubspace",
+    "OjaLayer",
+    "ProjectedConv2d",
+    "ProjectedLinear",
     "ccl_autoencoder_loss",
     "ccl_classification_loss",
     "ccl_mlp",
     "centralise_gradients",
     "feedback_alignment_linear",
     "linear_cka",
+    "oja_direction",
+    "oja_update",
     "weight_alignment",
 ]
