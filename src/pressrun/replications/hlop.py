@@ -227,7 +227,8 @@ def replicate(config: Config, seed: int, run: Run) -> None:
             matrix = accuracy_matrix(model, here.test, keeper(model, start, here, kind + suffix))
             record_matrix(run, kind + suffix, matrix, start.untrained)
     joint = network("symmetric", config, seed)
-    train(joint, *(torch.cat(of_all) for of_all in zip(*here.train, strict=True)), here)
+    images, labels = (torch.cat(of_all) for of_all in zip(*here.train, strict=True))
+    train(joint, images, labels, here)
     run.record("joint", average_accuracy=accuracies(joint, here.test).mean())
 
 
@@ -271,7 +272,7 @@ def first_task(feedback: str, here: Setting) -> Start:
     if feedback == "symmetric":
         kinds |= {"hlop_spiking": {"spiking": True, "timesteps": here.config.lateral_steps}, "hebb": {"anti_hebbian": False}}
     trials = {
-        kind: {rate: [grown(*of_layer, here.seed, lr=rate, **options) for of_layer in sizes(model, FIRST_ROWS)] for rate in RATES}
+        kind: {rate: [grown(*size, here.seed, options | {"lr": rate}) for size in sizes(model, FIRST_ROWS)] for rate in RATES}
         for kind, options in kinds.items()
     }
     early: dict[str, dict[float, list[HebbianSubspace]]] = {}
@@ -291,7 +292,7 @@ def first_task(feedback: str, here: Setting) -> Start:
         after_epoch=lambda epoch: early.update(deepcopy(trials)) if epoch == 0 else None,
     )
     listening.close()
-    for layer in listening.layers.values():
+    for layer in layers_of(model):
         layer.subspace = None
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.ndim > 1)  # thresholds stop learning here in all arms, as they do under HLOP
@@ -304,22 +305,18 @@ def first_task(feedback: str, here: Setting) -> Start:
         first_epoch = [early[kind][rate][layer] for layer, rate in enumerate(rates[kind])]
         here.run.record(arm, orthonormality_error=worst_error(chosen))
         here.run.record(f"{arm}_first_epoch", orthonormality_error=worst_error(first_epoch))
-        for layer, rate in enumerate(rates[kind], start=1):
-            here.run.record(arm, step=layer, hebbian_rate=rate)
+        for number, rate in enumerate(rates[kind], start=1):
+            here.run.record(arm, step=number, hebbian_rate=rate)
     return Start(model, untrained, lateral)
 
 
 def best_rates(trials: dict[float, list[HebbianSubspace]], activity: list[Tensor]) -> list[float]:
     """For each layer the rate whose rows capture most of the activity."""
-    return [max(trials, key=lambda rate: float(trials[rate][layer].captured_variance(x))) for layer, x in enumerate(activity)]  # noqa: B023
+    return [max(trials, key=lambda rate: float(trials[rate][layer].captured_variance(x))) for layer, x in enumerate(activity)]
 
 
-def sequential(model: DSRNetwork, _: Start, here: Setting, arm: str) -> Learn:
+def sequential(model: DSRNetwork, _start: Start, here: Setting, _arm: str) -> Learn:
     return lambda task: train(model, *here.train[task], here) if task else None
-
-
-def frozen(model: DSRNetwork, _: Start, here: Setting, arm: str) -> Learn:
-    return lambda task: None
 
 
 def by_lateral_neurons(model: DSRNetwork, start: Start, here: Setting, arm: str) -> Learn:
@@ -340,17 +337,18 @@ def by_lateral_neurons(model: DSRNetwork, start: Start, here: Setting, arm: str)
     return learn
 
 
-def by_rows(rows: Callable[[Tensor, int, Tensor], Tensor], model: DSRNetwork, _: Start, here: Setting, arm: str) -> Learn:
+def by_rows(rows: Callable[[Tensor, int, Tensor], Tensor], model: DSRNetwork, _start: Start, here: Setting, _arm: str) -> Learn:
     """Projection on rows that are made when a task ends, of its activity, as many as HLOP has."""
-    for layer in layers_of(model):
-        layer.subspace = Subspace(layer.trace_features)
+    subspaces = [Subspace(layer.trace_features) for layer in layers_of(model)]
+    for layer, subspace in zip(layers_of(model), subspaces, strict=True):
+        layer.subspace = subspace
 
     def learn(task: int) -> None:
         if task:
             train(model, *here.train[task], here)
-        shares = LATER_ROWS if task else FIRST_ROWS
-        for layer, x, share in zip(layers_of(model), activities(model, here.train[task][0]), shares, strict=True):
-            layer.subspace.extend(rows(x, round(share * layer.trace_features), layer.subspace.frozen))
+        numbers = sizes(model, LATER_ROWS if task else FIRST_ROWS)
+        for subspace, x, (_, k) in zip(subspaces, activities(model, here.train[task][0]), numbers, strict=True):
+            subspace.extend(rows(x, k, subspace.frozen))
 
     return learn
 
@@ -397,7 +395,7 @@ KEEPERS: dict[str, Callable[[DSRNetwork, Start, Setting, str], Learn]] = {
     "hlop_orthonormal": by_lateral_neurons,
     "gpm": partial(by_rows, exact_rows),
     "ewc": by_penalty,
-    "frozen": frozen,
+    "frozen": lambda *_: lambda _: None,
 }
 """What keeps old tasks in an arm: all else is the same. Arms with other ways back for the error are the first three."""
 
@@ -446,11 +444,11 @@ def layers_of(model: DSRNetwork) -> list[ProjectedLinear]:
 def sizes(model: DSRNetwork, shares: tuple[float, ...]) -> list[tuple[int, int]]:
     """Inputs and rows of each layer."""
     return [
-        (layer.trace_features, round(share * layer.trace_features)) for layer, share in zip(layers_of(model), shares, strict=True)
+        (layer.trace_features, int(share * layer.trace_features)) for layer, share in zip(layers_of(model), shares, strict=True)
     ]
 
 
-def grown(features: int, rows: int, seed: int, **options: float | bool) -> HebbianSubspace:
+def grown(features: int, rows: int, seed: int, options: dict[str, float | bool]) -> HebbianSubspace:
     lateral = HebbianSubspace(features, **options)  # type: ignore[arg-type]
     lateral.add(rows, torch.Generator().manual_seed(seed))
     return lateral
@@ -490,8 +488,8 @@ def draw_matrix(axes: Axes, evidence: Evidence, arm: str) -> None:
         axes.text(task, learnt, f"{value:.2f}", ha="center", va="center", fontsize=8.5, color="white" if value > 0.5 else "0.2")
     numbers = range(1, TASKS + 1)
     axes.set(xlabel="accuracy on task", ylabel="after learning task", title=ARMS[arm])
-    axes.set_xticks(range(TASKS), numbers)
-    axes.set_yticks(range(TASKS), numbers)
+    axes.set_xticks(range(TASKS), map(str, numbers))
+    axes.set_yticks(range(TASKS), map(str, numbers))
 
 
 def draw_first_task(axes: Axes, evidence: Evidence) -> None:
