@@ -366,9 +366,7 @@ def by_penalty(model: DSRNetwork, start: Start, here: Setting, arm: str) -> Lear
 
     def kept(strength: float) -> float:
         trial = deepcopy(start.model)
-        learn = penalised(trial, strength, here)
-        learn(0)
-        learn(1)
+        penalised(trial, strength, here)(1)
         return float(accuracies(trial, here.train[:2]).mean())
 
     strength = max(STRENGTHS, key=kept)
@@ -381,8 +379,8 @@ def penalised(model: DSRNetwork, strength: float, here: Setting) -> Learn:
 
     def learn(task: int) -> None:
         if task:
+            ewc.consolidate(here.train[task - 1][0], samples=here.config.fisher_samples, generator=generator)
             train(model, *here.train[task], here, penalty=ewc.penalty)
-        ewc.consolidate(here.train[task][0], samples=here.config.fisher_samples, generator=generator)
 
     return learn
 

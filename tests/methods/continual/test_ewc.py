@@ -81,6 +81,10 @@ def test_a_strong_penalty_keeps_the_old_task_and_none_loses_it() -> None:
         (lambda: EWC(nn.Linear(1, 2), -1.0), "strength must be 0 or more, got -1.0"),
         (lambda: EWC(nn.Linear(1, 2), 1.0).consolidate(torch.ones(0, 1)), "one or more samples each, got 0 and none"),
         (lambda: EWC(nn.Linear(1, 2), 1.0).consolidate(torch.ones(2, 1), torch.ones(3)), "one or more samples each, got 2 and 3"),
+        (
+            lambda: EWC(nn.Linear(1, 2), 1.0).consolidate(torch.full((2, 1), torch.inf)),
+            "must give finite logits, got some that are not",
+        ),
         (lambda: EWC(nn.Linear(1, 2), 1.0).consolidate(torch.ones(2, 1), samples=0), "samples must be at least 1, got 0"),
     ],
 )

@@ -270,6 +270,16 @@ def test_a_copied_model_takes_its_lateral_neurons_along() -> None:
         assert ours is not theirs
 
 
+def test_a_saved_model_is_loaded_with_its_lateral_neurons() -> None:
+    model, fresh = small_model(), small_model()
+    hlop, loaded = HLOP(model), HLOP(fresh)
+    hlop.begin_task(3)
+    hlop.end_task()
+    fresh.load_state_dict(model.state_dict())
+    for ours, theirs in zip(hlop.subspaces.values(), loaded.subspaces.values(), strict=True):
+        assert torch.equal(ours.frozen, theirs.frozen)
+
+
 def test_it_learns_from_training_passes_only_and_from_the_trace_it_is_given() -> None:
     model, sequence = small_model(), torch.rand(5, 3, 8)
     hlop = HLOP(model, trace=weighted_rate)

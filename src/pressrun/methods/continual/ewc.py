@@ -55,7 +55,7 @@ class EWC:
             F for every parameter that needs a gradient, in the order of `model.parameters()`.
 
         Raises:
-            ValueError: if x is empty, y does not fit x, or samples is below 1.
+            ValueError: if x is empty, y does not fit x, samples is below 1, or a prediction is not finite.
         """
         if len(x) == 0 or (y is not None and len(y) != len(x)):
             raise ValueError(f"x and y must hold one or more samples each, got {len(x)} and {'none' if y is None else len(y)}")
@@ -68,6 +68,8 @@ class EWC:
         self.model.eval()
         for index in chosen.tolist():
             logits = self.model(x[index : index + 1])
+            if not logits.isfinite().all():
+                raise ValueError("the model must give finite logits, got some that are not: has training diverged?")
             if y is None:
                 probability = log_softmax(logits.detach()[0], 0).exp().cpu()
                 label = torch.multinomial(probability, 1, generator=generator).to(logits.device)

@@ -189,8 +189,7 @@ class _ProjectedLayer(nn.Module):
                 feedback = weight.T.sign() / self.trace_features**0.5
             else:
                 feedback = weight.T
-            guarded = self.subspace is not None and self.weight.requires_grad
-            trace = self.subspace.orthogonalize(rows.detach()) if guarded and self.subspace is not None else None
+            trace = self.subspace.orthogonalize(rows) if self.subspace is not None and self.weight.requires_grad else None
         return feedback_alignment_linear(rows, weight, feedback, self.bias, trace=trace)
 
 
