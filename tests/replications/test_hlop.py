@@ -67,7 +67,7 @@ def test_the_rate_of_each_layer_is_the_one_that_captures_most() -> None:
 
 
 def test_the_tasks_are_the_same_digits_in_other_orders_and_training_and_test_share_none() -> None:
-    train, test = replication.permuted_digits(3)
+    train, test = replication.permuted_digits(16, 3)
     assert [tuple(images.shape) for images, _ in (train[0], test[0])] == [(1300, 256), (497, 256)]
     assert abs(train[0][0].mean()) < 1e-5
     assert train[0][0].std().item() == pytest.approx(1.0)
@@ -77,9 +77,9 @@ def test_the_tasks_are_the_same_digits_in_other_orders_and_training_and_test_sha
         torch.testing.assert_close(images.sort(1).values, train[0][0].sort(1).values)
 
 
-@pytest.mark.parametrize("width", [20, 200, 800])
-def test_there_are_never_more_rows_than_inputs(width: int) -> None:
-    model = replication.network("symmetric", replication.Config(width=width), 0)
+@pytest.mark.parametrize(("side", "width"), [(8, 20), (16, 200), (32, 801)])
+def test_there_are_never_more_rows_than_inputs(side: int, width: int) -> None:
+    model = replication.network("symmetric", replication.Config(side=side, width=width), 0)
     first, later = replication.sizes(model, replication.FIRST_ROWS), replication.sizes(model, replication.LATER_ROWS)
     for (features, at_first), (_, each) in zip(first, later, strict=True):
         assert at_first + (replication.TASKS - 1) * each <= features

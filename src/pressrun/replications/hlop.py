@@ -118,7 +118,7 @@ CLAIMS = (
     ),
 )
 
-TASKS, SIDE = 5, 16
+TASKS = 5
 
 METRICS = {
     "average_accuracy": "1",
@@ -136,10 +136,13 @@ METRICS |= {f"captured_layer_{layer}": "1" for layer in range(1, 4)}  # over the
 NOT_TESTED = (
     "Permuted MNIST, split CIFAR, miniImageNet and their figures: 1,300 training digits take their place. Digits of 8x8 are "
     "enlarged to 16x16, so that, as in MNIST, one task fills a small part of the space of pixels; this was settled before any result.",
+    "The gain of 0.25 in backward transfer was set with digits of 8x8 in mind. Enlarged ones leave so much room that plain training "
+    "itself forgets less (0.12 on seed 0, seen when card and preset stood), so not even perfect memory could reach it; they stay.",
     "The error always takes the way of rates (DSR); OTTT and surrogate gradients through time are not tried.",
-    "EWC, joint training, a frozen network and exactly orthonormal rows are shown, not judged. EWC's strength is the one with which "
-    "the training digits of the first two tasks are solved best. HAT and replay are left out.",
-    "That no forgetting is not had by learning nothing: the accuracy of later tasks just after learning is recorded beside it.",
+    "EWC, joint training, a frozen network and exactly orthonormal rows are shown, not judged. EWC's strength is the best of four "
+    "for the training digits of all tasks; chosen after two tasks, as first built, it diverged later (seed 0). HAT and replay are left out.",
+    "Forgetting by itself: a network that never changes forgets nothing. So average accuracy is judged beside backward transfer, and "
+    "the accuracy on each later task just after it was learnt is recorded.",
     "The numbers of rows are the paper's shares of a layer only roughly, and the Hebbian rate of each layer is chosen within the "
     "run by the variance captured of the first task's training digits; the paper has fixed ones.",
     "Energy on neuromorphic hardware, and convolutional networks (the layer for them is there, and tested).",
@@ -164,7 +167,7 @@ for task in range(2):
 
 SUFFIXES = {"symmetric": "", "sign": "_sign", "random": "_fa"}  # of the arms, by what carries the error down
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)  # of the Hebbian rule
-STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)  # of EWC
+STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # of EWC
 FIRST_ROWS, LATER_ROWS = (0.125, 0.3, 0.2), (0.125, 0.175, 0.175)  # as shares of the inputs of a layer
 
 ARMS = {
@@ -181,6 +184,7 @@ class Config:
     epochs: int = knob(10, low=1, high=200, help="passes over the 1,300 digits of a task")
     batch: int = knob(64, low=8, high=512, unit="digits", help="digits an update sees")
     lr: float = knob(0.1, low=1e-4, high=1.0, help="step size of the weights, without momentum")
+    side: int = knob(16, low=8, high=32, unit="pixels", help="what the 8x8 digits are enlarged to, each way")
     width: int = knob(200, low=20, high=2000, unit="units", help="units of each of the 2 hidden layers")
     steps: int = knob(20, low=1, high=200, unit="time steps", help="how long an image is shown")
     lateral_steps: int = knob(40, low=1, high=1000, unit="time steps", help="time steps that spiking lateral neurons count over")
@@ -212,12 +216,15 @@ class Start(NamedTuple):
     lateral: dict[str, list[HebbianSubspace]]  # by kind, one a layer
 
 
+Trials = dict[float, list[HebbianSubspace]]
+"""Lateral neurons by their Hebbian rate, one a layer."""
+
 Learn = Callable[[int], object]
 """Learns the task of that number; of the first, which has been learnt, only what protects it is left to do."""
 
 
 def replicate(config: Config, seed: int, run: Run) -> None:
-    here = Setting(config, seed, run, *permuted_digits(seed))
+    here = Setting(config, seed, run, *permuted_digits(config.side, seed))
     for feedback, suffix in run.progress(SUFFIXES.items(), "ways back for the error"):
         start = first_task(feedback, here)
         for kind, keeper in KEEPERS.items():
@@ -234,7 +241,7 @@ def replicate(config: Config, seed: int, run: Run) -> None:
 
 def network(feedback: str, config: Config, seed: int) -> DSRNetwork:
     torch.manual_seed(seed)
-    maps = [ProjectedLinear(*sizes, feedback=feedback) for sizes in pairwise((SIDE**2, config.width, config.width, 10))]
+    maps = [ProjectedLinear(*sizes, feedback=feedback) for sizes in pairwise((config.side**2, config.width, config.width, 10))]
     return DSRNetwork(maps, steps=config.steps)
 
 
@@ -267,52 +274,51 @@ def first_task(feedback: str, here: Setting) -> Start:
     """Train on the first task while lateral neurons with every Hebbian rate learn from the same activity; keep the best rates."""
     model = network(feedback, here.config, here.seed)
     untrained = accuracies(model, here.test)
-    listening = HLOP(model)
     kinds: dict[str, dict[str, float | bool]] = {"hlop": {}}
     if feedback == "symmetric":
         kinds |= {"hlop_spiking": {"spiking": True, "timesteps": here.config.lateral_steps}, "hebb": {"anti_hebbian": False}}
-    trials = {
+    trials: dict[str, Trials] = {
         kind: {rate: [grown(*size, here.seed, options | {"lr": rate}) for size in sizes(model, FIRST_ROWS)] for rate in RATES}
         for kind, options in kinds.items()
     }
-    early: dict[str, dict[float, list[HebbianSubspace]]] = {}
+    early: dict[str, Trials] = {}
+    listening = HLOP(model)
 
     def observe() -> None:
         seen = list(listening.traces().values())
-        for by_rate in trials.values():
-            for layers in by_rate.values():
-                for lateral, trace in zip(layers, seen, strict=True):
-                    lateral.update(trace)
+        for layers in (layers for by_rate in trials.values() for layers in by_rate.values()):
+            for lateral, trace in zip(layers, seen, strict=True):
+                lateral.update(trace)
 
-    train(
-        model,
-        *here.train[0],
-        here,
-        after_step=observe,
-        after_epoch=lambda epoch: early.update(deepcopy(trials)) if epoch == 0 else None,
-    )
+    def look(epoch: int) -> None:
+        if epoch == 0:
+            early.update(deepcopy(trials))
+
+    train(model, *here.train[0], here, after_step=observe, after_epoch=look)
     listening.close()
     for layer in layers_of(model):
         layer.subspace = None
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.ndim > 1)  # thresholds stop learning here in all arms, as they do under HLOP
     rates = {kind: best_rates(trials[kind], activities(model, here.train[0][0])) for kind in kinds}
-    if feedback == "symmetric":
+    if "hebb" in rates:
         rates["hebb"] = rates["hlop"]  # so that the control differs by the anti-Hebbian part alone
-    lateral = {kind: [trials[kind][rate][layer] for layer, rate in enumerate(rates[kind])] for kind in kinds}
-    for kind, chosen in lateral.items():
+    for kind in kinds:
         arm = kind + SUFFIXES[feedback]
-        first_epoch = [early[kind][rate][layer] for layer, rate in enumerate(rates[kind])]
-        here.run.record(arm, orthonormality_error=worst_error(chosen))
-        here.run.record(f"{arm}_first_epoch", orthonormality_error=worst_error(first_epoch))
+        here.run.record(arm, orthonormality_error=worst_error(at_rates(trials[kind], rates[kind])))
+        here.run.record(f"{arm}_first_epoch", orthonormality_error=worst_error(at_rates(early[kind], rates[kind])))
         for number, rate in enumerate(rates[kind], start=1):
             here.run.record(arm, step=number, hebbian_rate=rate)
-    return Start(model, untrained, lateral)
+    return Start(model, untrained, {kind: at_rates(trials[kind], rates[kind]) for kind in kinds})
 
 
-def best_rates(trials: dict[float, list[HebbianSubspace]], activity: list[Tensor]) -> list[float]:
+def best_rates(trials: Trials, activity: list[Tensor]) -> list[float]:
     """For each layer the rate whose rows capture most of the activity."""
     return [max(trials, key=lambda rate: float(trials[rate][layer].captured_variance(x))) for layer, x in enumerate(activity)]
+
+
+def at_rates(trials: Trials, rates: list[float]) -> list[HebbianSubspace]:
+    return [trials[rate][layer] for layer, rate in enumerate(rates)]
 
 
 def sequential(model: DSRNetwork, _start: Start, here: Setting, _arm: str) -> Learn:
@@ -362,12 +368,17 @@ def random_rows(x: Tensor, k: int, beyond: Tensor) -> Tensor:
 
 
 def by_penalty(model: DSRNetwork, start: Start, here: Setting, arm: str) -> Learn:
-    """EWC with the strength under which the training digits of the first two tasks are solved best after both."""
+    """EWC with the strength under which the training digits of all tasks are solved best in the end."""
 
     def kept(strength: float) -> float:
         trial = deepcopy(start.model)
-        penalised(trial, strength, here)(1)
-        return float(accuracies(trial, here.train[:2]).mean())
+        learn = penalised(trial, strength, here)
+        try:
+            for task in range(TASKS):
+                learn(task)
+        except ValueError:  # diverged: the step is too large for this strength
+            return 0.0
+        return float(accuracies(trial, here.train).mean())
 
     strength = max(STRENGTHS, key=kept)
     here.run.record(arm, strength=strength)
@@ -456,14 +467,14 @@ def worst_error(laterals: list[HebbianSubspace]) -> float:
     return max(float(lateral.orthonormality_error()) for lateral in laterals)
 
 
-def permuted_digits(seed: int) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
+def permuted_digits(side: int, seed: int) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
     """1,300 digits to train on and 497 to test, drawn and permuted anew for every seed; standardised with one mean and deviation."""
     data = load_digits()
     order = torch.randperm(len(data.target), generator=torch.Generator().manual_seed(seed))
     digits = torch.tensor(data.data, dtype=torch.float32)[order].view(-1, 1, 8, 8)
-    images = interpolate(digits, size=(SIDE, SIDE), mode="bilinear", align_corners=False).flatten(1)
+    images = interpolate(digits, size=(side, side), mode="bilinear", align_corners=False).flatten(1)
     images = (images - images[:1300].mean()) / images[:1300].std()
-    labels, stream = torch.tensor(data.target)[order], PermutedPixels(SIDE**2, TASKS, seed)
+    labels, stream = torch.tensor(data.target)[order], PermutedPixels(side**2, TASKS, seed)
     tasks = [stream(images, task) for task in range(TASKS)]
     return [(each[:1300], labels[:1300]) for each in tasks], [(each[1300:], labels[1300:]) for each in tasks]
 
@@ -491,10 +502,16 @@ def draw_matrix(axes: Axes, evidence: Evidence, arm: str) -> None:
 
 
 def draw_first_task(axes: Axes, evidence: Evidence) -> None:
-    styles = {"hlop": ("-", 2.6), "gpm": ("-", 1.0), "ewc": ("-.", 1.4), "random": ("--", 1.4), "sequential": (":", 2.0)}
-    for arm, (dash, weight) in styles.items():
+    styles = {
+        "hlop": ("-", 4.0, "0.1"),
+        "gpm": ("-", 1.4, "0.75"),  # on top of the other
+        "ewc": ("-.", 1.4, "0.1"),
+        "random": ("--", 1.4, "0.1"),
+        "sequential": (":", 2.0, "0.1"),
+    }
+    for arm, (dash, weight, colour) in styles.items():
         curve = evidence.mean_curve("accuracy_task_1", arm)
-        axes.plot(curve.step, curve.value, linestyle=dash, linewidth=weight, color="0.1", label=ARMS[arm])
+        axes.plot(curve.step, curve.value, linestyle=dash, linewidth=weight, color=colour, label=ARMS[arm])
     axes.axhline(0.1, color="0.7", linewidth=0.8)
     axes.annotate("chance", (0.01, 0.1), xycoords=("axes fraction", "data"), va="bottom", color="0.45", fontsize=8)
     axes.set(xlabel="tasks learnt", ylabel="accuracy on the first task", ylim=(0, 1.02), xticks=range(1, TASKS + 1))
@@ -503,19 +520,12 @@ def draw_first_task(axes: Axes, evidence: Evidence) -> None:
 
 def draw_captured(axes: Axes, evidence: Evidence) -> None:
     for layer, (name, mark) in enumerate({"pixels": "o", "hidden 1": "s", "hidden 2": "^"}.items(), start=1):
-        for arm, colour in {"hlop": "0.1", "pca": "white", "untrained": "0.7"}.items():
+        for arm, colour in {"untrained": "white", "hlop": "0.1"}.items():
             curve = evidence.mean_curve(f"captured_layer_{layer}", arm)
-            place = curve.step + (layer - 2) * 0.17
-            label = {"hlop": "learnt", "pca": "exact PCA", "untrained": "before learning"}[arm]
-            axes.plot(
-                place,
-                curve.value,
-                mark,
-                color=colour,
-                markeredgecolor="0.1",
-                markersize=6.5 if arm == "pca" else 5,
-                zorder=1 if arm == "pca" else 2,
-                label=f"{name}, {label}",
-            )
-    axes.set(xlabel="task", ylabel="captured variance of its activity", xticks=range(1, TASKS + 1), ylim=(0, 1.02))
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            label = f"{name}, {'learnt' if arm == 'hlop' else 'before learning'}"
+            axes.plot(curve.step + (layer - 2) * 0.2, curve.value, mark, color=colour, markeredgecolor="0.1", label=label)
+        exact = evidence.mean_curve(f"captured_layer_{layer}", "pca")
+        place = exact.step + (layer - 2) * 0.2
+        axes.hlines(exact.value, place - 0.09, place + 0.09, color="0.6", linewidth=2, label="exact PCA" if layer == 3 else None)
+    axes.set(xlabel="task", ylabel="captured variance of its activity", xticks=range(1, TASKS + 1), ylim=(0, 1.05))
+    axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
