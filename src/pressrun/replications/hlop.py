@@ -526,6 +526,6 @@ def draw_captured(axes: Axes, evidence: Evidence) -> None:
             axes.plot(curve.step + (layer - 2) * 0.2, curve.value, mark, color=colour, markeredgecolor="0.1", label=label)
         exact = evidence.mean_curve(f"captured_layer_{layer}", "pca")
         place = exact.step + (layer - 2) * 0.2
-        axes.hlines(exact.value, place - 0.09, place + 0.09, color="0.6", linewidth=2, label="exact PCA" if layer == 3 else None)
+        axes.hlines(exact.value, place - 0.09, place + 0.09, color="0.6", linewidth=2, label="exact PCA" if layer == 3 else "")
     axes.set(xlabel="task", ylabel="captured variance of its activity", xticks=range(1, TASKS + 1), ylim=(0, 1.05))
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
