@@ -369,20 +369,22 @@ def random_rows(x: Tensor, k: int, beyond: Tensor) -> Tensor:
 
 def by_penalty(model: DSRNetwork, start: Start, here: Setting, arm: str) -> Learn:
     """EWC with the strength under which the training digits of all tasks are solved best in the end."""
-
-    def kept(strength: float) -> float:
-        trial = deepcopy(start.model)
+    kept: dict[float, float] = {}
+    states: dict[float, list[dict[str, Tensor]]] = {}
+    for strength in STRENGTHS:
+        trial, states[strength] = deepcopy(start.model), []
         learn = penalised(trial, strength, here)
         try:
             for task in range(TASKS):
                 learn(task)
-        except ValueError:  # diverged: the step is too large for this strength
-            return 0.0
-        return float(accuracies(trial, here.train).mean())
-
-    strength = max(STRENGTHS, key=kept)
-    here.run.record(arm, strength=strength)
-    return penalised(model, strength, here)
+                states[strength].append(deepcopy(trial.state_dict()))
+            kept[strength] = float(accuracies(trial, here.train).mean())
+        except ValueError:  # it diverged: the step is too large for this strength
+            kept[strength] = 0.0
+            states[strength] += [trial.state_dict()] * (TASKS - len(states[strength]))
+    best = max(kept, key=lambda strength: kept[strength])
+    here.run.record(arm, strength=best)
+    return lambda task: model.load_state_dict(states[best][task])
 
 
 def penalised(model: DSRNetwork, strength: float, here: Setting) -> Learn:
@@ -422,7 +424,7 @@ def record_matrix(run: Run, arm: str, matrix: Tensor, untrained: Tensor) -> None
 
 
 def record_captured(laterals: list[HebbianSubspace], model: DSRNetwork, here: Setting, task: int) -> None:
-    """What all rows capture of the test activity of a task, beside as many with exact PCA or nothing in the place of the new ones."""
+    """What all rows capture of the test activity of a task, with exact or with random rows in the place of the new ones beside it."""
     of_pca: dict[str, list[float]] = {"hlop": [], "untrained": []}
     seen = zip(laterals, activities(model, here.train[task][0]), activities(model, here.test[task][0]), strict=True)
     for layer, (lateral, x, x_test) in enumerate(seen, start=1):
