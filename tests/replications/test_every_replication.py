@@ -16,6 +16,7 @@ from tests.replications.conftest import run_smoke
 WITHOUT_LEDGER = {
     "atomic_units",
     "curl_descent",
+    "hlop",
     "homeostatic_learning",
     "ideological_depth",
     "mixture_of_tunable_experts",

@@ -53,3 +53,16 @@ def test_it_refuses_shapes_that_do_not_fit() -> None:
         feedback_alignment_linear(torch.ones(3, 5), torch.ones(2, 4), torch.ones(4, 2))
     with pytest.raises(ValueError, match=r"feedback must be \(4, 2\) to fit weight \(2, 4\), got \(2, 4\)"):
         feedback_alignment_linear(torch.ones(3, 4), torch.ones(2, 4), torch.ones(2, 4))
+
+
+def test_a_trace_takes_the_place_of_the_input_in_the_gradient_of_the_weights_alone() -> None:
+    x, weight = torch.tensor([[1.0, 2.0]], requires_grad=True), torch.tensor([[3.0, 4.0]], requires_grad=True)
+    y = feedback_alignment_linear(x, weight, weight.detach().T, trace=torch.tensor([[0.0, 7.0]]))
+    y.backward()
+    assert y.item() == 11
+    assert x.grad is not None
+    assert weight.grad is not None
+    assert x.grad.tolist() == [[3.0, 4.0]]
+    assert weight.grad.tolist() == [[0.0, 7.0]]
+    with pytest.raises(ValueError, match=r"trace must be \(1, 2\) to fit x, got \(2, 1\)"):
+        feedback_alignment_linear(x, weight, weight.detach().T, trace=torch.ones(2, 1))

@@ -1,4 +1,4 @@
-"""Learning rules that need no error carried backwards through the weights of the forward pass, and adaptation at test time.
+"""Learning rules beside plain back-propagation: local losses, other ways back for the error, Hebbian rules, adaptation at test time.
 
 Shapes: batches first, (B, ...); weights as in torch, (outputs, inputs).
 """
@@ -43,11 +43,14 @@ from .curl import (
     presynaptic_signs,
 )
 from .feedback_alignment import FALinear, feedback_alignment_linear
+from .hebbian_projection import HLOP, HebbianSubspace, ProjectedConv2d, ProjectedLinear
 from .homeostatic import HomeostaticLR, RandomLR, moved_rate, virtual_accuracy
+from .oja import OjaLayer, oja_direction, oja_update
 from .similarity import linear_cka
 from .soft_hebbian import SoftHebbConv2d, SoftHebbLinear, kernel_similarity, soft_hebbian_update
 
 __all__ = [
+    "HLOP",
     "Adapted",
     "BatchNormAdapt",
     "CCLConv2d",
@@ -60,9 +63,13 @@ __all__ = [
     "CurlFlow",
     "CurlSGD",
     "FALinear",
+    "HebbianSubspace",
     "HomeostaticLR",
     "NHLAdapter",
     "NeuroModulator",
+    "OjaLayer",
+    "ProjectedConv2d",
+    "ProjectedLinear",
     "RandomLR",
     "SoftHebbConv2d",
     "SoftHebbLinear",
@@ -85,6 +92,8 @@ __all__ = [
     "linear_cka",
     "lyapunov_exponent",
     "moved_rate",
+    "oja_direction",
+    "oja_update",
     "prediction_collapse",
     "presynaptic_signs",
     "soft_hebbian_update",

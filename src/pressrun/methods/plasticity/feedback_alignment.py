@@ -13,7 +13,9 @@ from torch.autograd.function import once_differentiable
 __all__ = ["FALinear", "feedback_alignment_linear"]
 
 
-def feedback_alignment_linear(x: Tensor, weight: Tensor, feedback: Tensor, bias: Tensor | None = None) -> Tensor:
+def feedback_alignment_linear(
+    x: Tensor, weight: Tensor, feedback: Tensor, bias: Tensor | None = None, *, trace: Tensor | None = None
+) -> Tensor:
     """x Wᵀ + b, whose gradient with respect to x is taken through `feedback`; those of weight and bias are the usual ones.
 
     Args:
@@ -21,6 +23,8 @@ def feedback_alignment_linear(x: Tensor, weight: Tensor, feedback: Tensor, bias:
         weight: (outputs, inputs).
         feedback: (inputs, outputs), what stands for the transpose of `weight`; it gets no gradient.
         bias: (outputs,), or None.
+        trace: (B, inputs), the presynaptic activity that enters the weight's gradient (error)ᵀ trace; x when None. It gets no
+            gradient.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -31,7 +35,9 @@ def feedback_alignment_linear(x: Tensor, weight: Tensor, feedback: Tensor, bias:
         raise ValueError(
             f"feedback must be {tuple(weight.T.shape)} to fit weight {tuple(weight.shape)}, got {tuple(feedback.shape)}"
         )
-    y: Tensor = _FALinear.apply(x, weight, feedback)  # type: ignore[no-untyped-call]
+    if trace is not None and trace.shape != x.shape:
+        raise ValueError(f"trace must be {tuple(x.shape)} to fit x, got {tuple(trace.shape)}")
+    y: Tensor = _FALinear.apply(x, weight, feedback, x if trace is None else trace)  # type: ignore[no-untyped-call]
     return y if bias is None else y + bias
 
 
@@ -56,16 +62,17 @@ class FALinear(nn.Module):
 
 class _FALinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, feedback: Tensor) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        ctx.save_for_backward(x, feedback)
+    def forward(ctx, x: Tensor, weight: Tensor, feedback: Tensor, trace: Tensor) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        ctx.save_for_backward(trace, feedback)
         return x @ weight.T
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        x, feedback = ctx.saved_tensors
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        trace, feedback = ctx.saved_tensors
         return (
             grad @ feedback.T if ctx.needs_input_grad[0] else None,
-            grad.T @ x if ctx.needs_input_grad[1] else None,
+            grad.T @ trace if ctx.needs_input_grad[1] else None,
+            None,
             None,
         )
