@@ -10,7 +10,8 @@ through which alone errors travel back. With s_k the state at the start of windo
     E_C     = Σ_k |C(s_k) - δ_k|²                           the loss of C; neither s_k nor δ_k gets a gradient from it
 
 As long as no weight changes on the way, the windows depend on each other by the values of their states alone. So all of them go
-through the network side by side, as one batch, and back in one pass: what is done one window after the other otherwise.
+through the network side by side, as one batch, and back in one pass: what is done one window after the other otherwise. This takes
+the memory of the whole sequence.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ def synthetic_gradient_step(
             though C never learns there; "zero" feeds in nothing.
         reduction: of the squares of C's error over samples, "sum" as in the authors' code, or "mean". (Over units and windows they
             are summed.) δ holds the 1 / B of the mean loss anyhow.
-        shuffle_targets: a control: what C learns from is permuted over samples and windows, drawn with this generator.
+        shuffle_targets: a control: what C learns from is permuted over samples and windows (of one length), drawn with this generator.
         context: (B, context_dim), what C sees beside every state of a sample.
 
     Raises:
@@ -324,9 +325,8 @@ def _windows(
 
     if predicted is None:
         return DecoupledStep(loss.detach(), ends[-batch:].detach(), by_sample(starts), None, None)
-    arrived = starts.grad
-    assert arrived is not None  # noqa: S101 (the ends got a gradient, and they come from the starts)
-    if learning:
+    arrived = cast(Tensor, starts.grad)
+    if learning and predicted.requires_grad:
         wanted = arrived if shuffle is None else arrived[torch.randperm(len(arrived), generator=shuffle).to(arrived.device)]
         (factor * (predicted - wanted).square().sum()).backward()
     return DecoupledStep(loss.detach(), ends[-batch:].detach(), by_sample(starts), by_sample(predicted), by_sample(arrived))
@@ -342,7 +342,7 @@ class DecoupledTrainer:
         model: the network.
         optimizer: over its parameters.
         bptt: steps of a window; None for the whole sequence, which is full back-propagation through time.
-        feedback_interval: a target is used at every so-manieth step, the first one included; None for the last step alone, and y then
+        feedback_interval: a target is used at every n-th step, the first one included; None for the last step alone, and y then
             has no steps.
         update: whether parameters move once a sequence, from the gradients of all windows, or after each window. The first takes as
             many steps whatever bptt is.
