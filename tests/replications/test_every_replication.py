@@ -23,6 +23,7 @@ WITHOUT_LEDGER = {
     "neural_circuit_prior",
     "neural_foxp2",
     "neuro_modulated_hebbian",
+    "cortico_cerebellar",
     "was_controller",
 }
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")

@@ -1,4 +1,5 @@
-"""Learning rules beside plain back-propagation: local losses, other ways back for the error, Hebbian rules, adaptation at test time.
+"""Learning rules beside plain back-propagation: local losses, other or fewer ways back for the error,
+Hebbian rules, adaptation at test time.
 
 Shapes: batches first, (B, ...); weights as in torch, (outputs, inputs).
 """
@@ -42,9 +43,20 @@ from .curl import (
     lyapunov_exponent,
     presynaptic_signs,
 )
+from .decoupled import (
+    CorticoCerebellarRNN,
+    DecoupledStep,
+    DecoupledTrainer,
+    GradientSynthesizer,
+    StateGradients,
+    gradient_cosine,
+    synthetic_gradient_step,
+    true_state_gradients,
+)
 from .feedback_alignment import FALinear, feedback_alignment_linear
 from .hebbian_projection import HLOP, HebbianSubspace, ProjectedConv2d, ProjectedLinear
 from .homeostatic import HomeostaticLR, RandomLR, moved_rate, virtual_accuracy
+from .line_drawing import LineDrawing
 from .oja import OjaLayer, oja_direction, oja_update
 from .similarity import linear_cka
 from .soft_hebbian import SoftHebbConv2d, SoftHebbLinear, kernel_similarity, soft_hebbian_update
@@ -60,11 +72,16 @@ __all__ = [
     "CCLSequential",
     "CCLTrainer",
     "Collapse",
+    "CorticoCerebellarRNN",
     "CurlFlow",
     "CurlSGD",
+    "DecoupledStep",
+    "DecoupledTrainer",
     "FALinear",
+    "GradientSynthesizer",
     "HebbianSubspace",
     "HomeostaticLR",
+    "LineDrawing",
     "NHLAdapter",
     "NeuroModulator",
     "OjaLayer",
@@ -73,6 +90,7 @@ __all__ = [
     "RandomLR",
     "SoftHebbConv2d",
     "SoftHebbLinear",
+    "StateGradients",
     "Tent",
     "ccl_autoencoder_loss",
     "ccl_classification_loss",
@@ -88,6 +106,7 @@ __all__ = [
     "flip_signs",
     "flow_invariant",
     "flow_jacobian",
+    "gradient_cosine",
     "kernel_similarity",
     "linear_cka",
     "lyapunov_exponent",
@@ -97,6 +116,8 @@ __all__ = [
     "prediction_collapse",
     "presynaptic_signs",
     "soft_hebbian_update",
+    "synthetic_gradient_step",
+    "true_state_gradients",
     "virtual_accuracy",
     "weight_alignment",
 ]
