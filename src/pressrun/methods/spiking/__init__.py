@@ -11,6 +11,7 @@ from __future__ import annotations
 from .ei import EIConv2d, EILinear, NonNegativeSGD, ei_current, ei_parameter_groups, replace_zeros_ste, scale_gradient
 from .lif import LIFNeuron, lif
 from .networks import LayerStatistics, SpikingMLP, layer_statistics, spiking_mlp
+from .stdp import PairSTDP, STDPTraces
 from .surrogate import SURROGATES, spike, surrogate_derivative
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "LIFNeuron",
     "LayerStatistics",
     "NonNegativeSGD",
+    "PairSTDP",
+    "STDPTraces",
     "SpikingMLP",
     "ei_current",
     "ei_parameter_groups",
