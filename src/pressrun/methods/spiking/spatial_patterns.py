@@ -94,7 +94,7 @@ class SpatialPatternDetector(nn.Module):
         return self.learnt
 
     def set_extra_state(self, state: list[list[Tensor]]) -> None:
-        self.learnt = state
+        self.learnt = [list(patterns) for patterns in state]
 
     @torch.no_grad()
     def train_pattern(self, pattern: Tensor, label: int = 0, *, teacher: float | None = 2.0) -> None:
