@@ -64,10 +64,12 @@ def _update(
             depressed = False
             for b in range(trials):
                 spikes |= bool(post[t, b, j])
+            for b in range(trials):
                 if late[b, j] != 0:
                     depressed = True
-                    for k in range(count[b]):
-                        down[firing[b, k]] += late[b, j]
+                    if spikes or trials > 1:
+                        for k in range(count[b]):
+                            down[firing[b, k]] += late[b, j]
             if spikes:
                 up[:] = 0
                 for b in range(trials):
@@ -83,13 +85,21 @@ def _update(
                         row[i] = row[i] + a_plus * up[i] - a_minus * down[i]
                 for i in range(n_pre):
                     row[i] = min(max(row[i], w_min), w_max)
+            elif depressed and trials == 1:
+                # The common case needs no sums.
+                y = a_minus * late[0, j]
+                for k in range(fired):
+                    i = union[k]
+                    w = row[i]
+                    w -= y * (w - w_min) if soft else y
+                    row[i] = min(max(w, w_min), w_max)
             elif depressed:
                 for k in range(fired):
                     i = union[k]
                     w = row[i]
                     w -= a_minus * down[i] * (w - w_min) if soft else a_minus * down[i]
                     row[i] = min(max(w, w_min), w_max)
-            if depressed:
+            if depressed and (spikes or trials > 1):
                 for k in range(fired):
                     down[union[k]] = 0
         for b in range(trials):

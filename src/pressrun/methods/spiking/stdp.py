@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -251,11 +251,11 @@ class PairSTDP:
 
         scale = 1 / pre.shape[1] if self.reduction == "mean" else 1.0
         update(
-            weight.detach().numpy(),
-            pre.detach().numpy(),
-            post.detach().numpy(),
-            traces.pre.detach().numpy(),
-            traces.post.detach().numpy(),
+            _array(weight),
+            _array(pre),
+            _array(post),
+            _array(traces.pre),
+            _array(traces.post),
             decay,
             scale * self.a_plus,
             scale * self.a_minus,
@@ -292,6 +292,12 @@ def _is_compiled(weight: Tensor, backend: Backend) -> bool:
             f"backend 'compiled' needs numba and a weight of 32 or 64 bits on the CPU, got {weight.dtype} on {weight.device}"
         )
     return able and (backend == "compiled" or (backend == "auto" and weight.numel() >= COMPILED_FROM))
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """The same memory. Detaching costs more than the look whether it must be, and a step has few microseconds."""
+    array: NDArray[Any] = tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
+    return array
 
 
 def _check_weight(weight: Tensor) -> None:
