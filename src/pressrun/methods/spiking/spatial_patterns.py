@@ -202,7 +202,7 @@ def detector_report(y_true: Tensor, y_pred: Tensor) -> DetectorReport:
             f"y_true and y_pred must be (B, ...) of one shape and not empty, got {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
         )
     wanted, given = y_true.bool(), y_pred.bool()
-    hits, wanted_count, given_count = ((each).sum(dim=0).double() for each in (wanted & given, wanted, given))
+    hits, wanted_count, given_count = (each.sum(dim=0).double() for each in (wanted & given, wanted, given))
     return DetectorReport(
         accuracy=(wanted == given).double().mean(dim=0),
         precision=hits / given_count.clamp(min=1),
