@@ -24,6 +24,7 @@ WITHOUT_LEDGER = {
     "neural_foxp2",
     "neuro_modulated_hebbian",
     "cortico_cerebellar",
+    "spatial_stdp",
     "was_controller",
 }
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")

@@ -10,23 +10,35 @@ from __future__ import annotations
 
 from .dsr import DSRNetwork, DSRNeuron, dsr_rate, weighted_rate
 from .ei import EIConv2d, EILinear, NonNegativeSGD, ei_current, ei_parameter_groups, replace_zeros_ste, scale_gradient
+from .homeostasis import Homeostasis, heterosynaptic_depression, synaptic_scaling
 from .lif import LIFNeuron, lif
 from .networks import LayerStatistics, SpikingMLP, layer_statistics, spiking_mlp
+from .spatial_patterns import DetectorReport, SpatialPatternDetector, all_binary_inputs, detector_report, hamming
+from .stdp import PairSTDP, STDPTraces
 from .surrogate import SURROGATES, spike, surrogate_derivative
 
 __all__ = [
     "SURROGATES",
     "DSRNetwork",
     "DSRNeuron",
+    "DetectorReport",
     "EIConv2d",
     "EILinear",
+    "Homeostasis",
     "LIFNeuron",
     "LayerStatistics",
     "NonNegativeSGD",
+    "PairSTDP",
+    "STDPTraces",
+    "SpatialPatternDetector",
     "SpikingMLP",
+    "all_binary_inputs",
+    "detector_report",
     "dsr_rate",
     "ei_current",
     "ei_parameter_groups",
+    "hamming",
+    "heterosynaptic_depression",
     "layer_statistics",
     "lif",
     "replace_zeros_ste",
@@ -34,5 +46,6 @@ __all__ = [
     "spike",
     "spiking_mlp",
     "surrogate_derivative",
+    "synaptic_scaling",
     "weighted_rate",
 ]
