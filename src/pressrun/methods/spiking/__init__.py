@@ -9,25 +9,47 @@ share one arbitrary unit; time is counted in steps.
 from __future__ import annotations
 
 from .ei import EIConv2d, EILinear, NonNegativeSGD, ei_current, ei_parameter_groups, replace_zeros_ste, scale_gradient
+from .izhikevich import IZHIKEVICH, IzhikevichNeuron, IzhikevichPopulation, IzhikevichState, izhikevich
 from .lif import LIFNeuron, lif
 from .networks import LayerStatistics, SpikingMLP, layer_statistics, spiking_mlp
+from .prediction_objects import PredictionObjectTask, PredictionTrials, TaskChange, event_targets, principal_angles
+from .reservoir import ReservoirState, SpikingReservoir, TemporalCue, exponential_trace, trace_reliability
 from .surrogate import SURROGATES, spike, surrogate_derivative
+from .three_factor import RLSReadout, ThreeFactorReadout, three_factor_update
 
 __all__ = [
+    "IZHIKEVICH",
     "SURROGATES",
     "EIConv2d",
     "EILinear",
+    "IzhikevichNeuron",
+    "IzhikevichPopulation",
+    "IzhikevichState",
     "LIFNeuron",
     "LayerStatistics",
     "NonNegativeSGD",
+    "PredictionObjectTask",
+    "PredictionTrials",
+    "RLSReadout",
+    "ReservoirState",
     "SpikingMLP",
+    "SpikingReservoir",
+    "TaskChange",
+    "TemporalCue",
+    "ThreeFactorReadout",
     "ei_current",
     "ei_parameter_groups",
+    "event_targets",
+    "exponential_trace",
+    "izhikevich",
     "layer_statistics",
     "lif",
+    "principal_angles",
     "replace_zeros_ste",
     "scale_gradient",
     "spike",
     "spiking_mlp",
     "surrogate_derivative",
+    "three_factor_update",
+    "trace_reliability",
 ]
