@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,7 +140,7 @@ METRICS = {
     "cosine_a_b": "1",
     "reliability": "1",
     "rate": "Hz",
-    "old_response": "1",  # of A where its odds fall, over the trials
+    "old_response": "1",  # of A where its odds fall, over the trials since the change
     "new_response": "1",  # of A where its odds rise
     "predicted_a": "1",  # over the milliseconds of a trial
     "predicted_b": "1",
@@ -187,12 +186,12 @@ class Config:
     gain: float = knob(3.0, low=0.0, high=30.0, help="scale of the recurrent weights")
     noise: float = knob(0.1, low=0.0, high=10.0, help="standard deviation of the input noise in each ms")
     lr: float = knob(0.05, low=1e-4, high=1.0, help="step size of the three-factor rule")
-    offline_lr: float = knob(0.5, low=0.0, high=1.9, help="step size of the offline phase")
+    offline_lr: float = knob(0.02, low=0.0, high=1.0, help="step size of the offline phase")
     replays: int = knob(3, low=0, high=20, help="replays after each trial")
 
 
 PRESETS = {
-    "smoke": Config(neurons=150, trials=20, after=20),
+    "smoke": Config(neurons=150, trials=20, after=20, replays=1),
     "laptop": Config(),
     "paper": Config(neurons=1000, trials=500, after=200),
 }
@@ -226,7 +225,9 @@ def replicate(config: Config, seed: int, run: Run) -> None:
     for arm, (predicted, what, when) in learned.items():
         record_arm(config, run, arm, predicted)
         record_angles(run, arm, what, when)
-    record_angles(run, "random", torch.randn(6, config.neurons, generator=generator), torch.randn(3, config.neurons, generator=generator))
+    record_angles(
+        run, "random", torch.randn(6, config.neurons, generator=generator), torch.randn(3, config.neurons, generator=generator)
+    )
     course = learned["three_factor"].predicted[:, settled(config)].mean(1).view(STEPS, 3, 3)
     for index, p in enumerate(CONDITIONS):
         for ms in range(0, STEPS, 3):
@@ -238,8 +239,9 @@ def reservoir_traces(config: Config, generator: torch.Generator, run: Run, kind:
     alike = kind == "homogeneous"
     population = IzhikevichPopulation(config.neurons, heterogeneity=0.0 if alike else 1.0, generator=generator)
     reservoir = SpikingReservoir(population, gain=config.gain, noise=config.noise, generator=generator)
-    spread = {"onset": (0.0, 0.0), "decay": (math.sqrt(30 * 500),) * 2} if alike else {}
-    cue = TemporalCue(config.neurons, **spread, generator=generator)
+    middle = math.sqrt(30 * 500)
+    onset, decay = ((0.0, 0.0), (middle, middle)) if alike else ((0.0, 150.0), (30.0, 500.0))
+    cue = TemporalCue(config.neurons, onset=onset, decay=decay, generator=generator)
     trials = config.trials + config.after
     spikes = reservoir(cue(STEPS, at=CUE).expand(STEPS, trials, config.neurons), generator)
     traces = exponential_trace(spikes, TAU, scale=10 / TAU)
@@ -370,7 +372,7 @@ def record_arm(config: Config, run: Run, arm: str, predicted: Tensor) -> None:
         old_time_error=(old[-10:, falls] - expected_at_old).abs().mean(),
     )
     for trial in range(len(old)):
-        run.record(arm, step=trial, old_response=old[trial, falls], new_response=new[trial, rises])
+        run.record(arm, step=trial - change, old_response=old[trial, falls], new_response=new[trial, rises])
 
 
 def regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -399,7 +401,12 @@ def record_angles(run: Run, arm: str, what: Tensor, when: Tensor) -> None:
     run.record(arm, cosine_what_when=torch.stack(cosines).mean(), cosine_a_b=between.mean())
 
 
-RULES = {"three_factor": ("0.1", "-", 2.2), "rls": ("0.1", "-", 0.9), "rls_reset": ("0.1", "--", 1.2), "rls_forgetting": ("0.1", ":", 1.6)}
+RULES = {
+    "three_factor": ("0.1", "-", 2.2),
+    "rls": ("0.1", "-", 0.9),
+    "rls_reset": ("0.1", "--", 1.2),
+    "rls_forgetting": ("0.1", ":", 1.6),
+}
 NAMES = {
     "three_factor": "three-factor rule",
     "rls": "RLS",
@@ -428,7 +435,13 @@ def draw_predictions(axes: Axes, evidence: Evidence) -> None:
         for metric, dash in {"predicted_a": "-", "predicted_b": "--"}.items():
             curve = evidence.mean_curve(metric, f"odds_{p}")
             label = f"{metric[-1].upper()}, odds {p if dash == '-' else round(1 - p, 1)}"
-            axes.plot(curve.step, curve.value, dash, color=shade if dash == "-" else {0.2: "0.05", 0.5: "0.4", 0.8: "0.65"}[p], label=label)
+            axes.plot(
+                curve.step,
+                curve.value,
+                dash,
+                color=shade if dash == "-" else {0.2: "0.05", 0.5: "0.4", 0.8: "0.65"}[p],
+                label=label,
+            )
     for time, name in ((A_BEFORE, "A"), (B, "B")):
         axes.axvline(time, color="0.75", linewidth=0.8, zorder=0)
         axes.annotate(name, (time, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
@@ -442,7 +455,9 @@ def draw_heights(axes: Axes, evidence: Evidence) -> None:
     for offset, (arm, (marker, colour)) in zip((-0.03, -0.01, 0.01, 0.03), shown.items(), strict=True):
         heights = np.concatenate([curve.value for curve in evidence.curves("height", arm).values()])
         seeds = len(heights) // len(places)
-        axes.plot(np.tile(places, seeds) + offset, heights, marker, color=colour, markersize=5, fillstyle="none", label=NAMES[arm])
+        axes.plot(
+            np.tile(places, seeds) + offset, heights, marker, color=colour, markersize=5, fillstyle="none", label=NAMES[arm]
+        )
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=0.8, zorder=0)
     axes.set(xlabel="probability of the event", ylabel="height of the peak", xlim=(0.05, 0.95), ylim=(0, 1.05), xticks=CONDITIONS)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
@@ -454,8 +469,22 @@ def draw_change(axes: Axes, evidence: Evidence) -> None:
         kernel = np.ones(5) / 5  # trials, or the outcomes of single trials would hide the course
         smooth = np.convolve(curve.value, kernel, mode="valid")
         axes.plot(curve.step[4:], smooth, dash, color=colour, linewidth=width, label=NAMES[arm])
-    change = int(curve.step.max() + 1) - evidence_after(evidence)
-    axes.axvline(change, color="0.75", linewidth=0.8, zorder=0)
-    axes.annotate("A moves, odds 0.8 to 0.2", (change, 1), xycoords=("data", "axes fraction"), ha="right", va="bottom", fontsize=8)
-    axes.set(xlabel="trial", ylabel="response at the old time of A", xlim=(0, curve.step.max()))
+    axes.axvline(0, color="0.75", linewidth=0.8, zorder=0)
+    axes.annotate("A moves, odds 0.8 to 0.2", (0, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
+    axes.set(xlabel="trials since the change", ylabel="response at the old time of A", xlim=(-60, curve.step.max()))
     axes.legend(frameon=False, fontsize=8, loc="lower left")
+
+
+def draw_angles(axes: Axes, evidence: Evidence) -> None:
+    arms = ("three_factor", "online_only", "rls", "shuffled_times", "random")
+    for metric, marker, label in (("cosine_what_when", "o", "what and when"), ("cosine_a_b", "x", "A and B")):
+        for place, arm in enumerate(arms):
+            found = list(evidence.values(metric, arm).values())
+            axes.plot(found, [place] * len(found), marker, color="0.1", fillstyle="none", label=label if place == 0 else None)
+    axes.axvline(0, color="0.75", linewidth=0.8, zorder=0)
+    axes.axvline(0.3, color="0.75", linewidth=0.8, linestyle=":", zorder=0)
+    axes.set(
+        xlabel="cosine between weights", xlim=(-1.05, 1.05), yticks=range(len(arms)), yticklabels=[NAMES[arm] for arm in arms]
+    )
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2)

@@ -104,16 +104,26 @@ def test_consolidation_changes_the_slow_weights_only_and_converges_on_the_mean_o
     readout.fast += 0.3
     traces = torch.eye(3, dtype=torch.float64)[:, None].expand(3, 4, 3)
     outcomes = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64)[:, None]
-    readout.consolidate(traces, outcomes.expand(3, 4, 1), lr=1.0, repeats=200)
+    readout.consolidate(traces, outcomes.expand(3, 4, 1), lr=0.5, repeats=50)
     assert readout.fast.eq(0.3).all()
     assert readout(torch.eye(3, dtype=torch.float64)).flatten().tolist() == pytest.approx([0.75] * 3)
 
 
-def test_one_consolidation_is_the_one_worked_out_by_hand() -> None:
-    # Errors 1 and 0 on traces (3, 4) and (1, 0): .5 (3, 4) / (25 + 1 + 2 · .5).
+def test_a_replay_is_the_one_worked_out_by_hand() -> None:
+    # Two trials of one step, errors 1 and 0: .5 / 2 (3, 4) / (25 + .5) from the first, nothing from the second.
     readout = ThreeFactorReadout(2, 1, eps=0.5)
-    readout.consolidate(torch.tensor([[[3.0, 4.0]], [[1.0, 0.0]]]), torch.tensor([[[1.0]], [[0.0]]]), lr=0.5)
-    assert readout.slow.tolist() == [pytest.approx([1.5 / 27, 2 / 27])]
+    readout.consolidate(torch.tensor([[[3.0, 4.0], [1.0, 0.0]]]), torch.tensor([[[1.0], [0.0]]]), lr=0.5)
+    assert readout.slow.tolist() == [pytest.approx([0.75 / 25.5, 1 / 25.5])]
+    assert readout.fast.eq(0).all()
+
+
+def test_the_replay_of_one_trial_moves_the_prediction_as_learning_it_does() -> None:
+    traces, targets = data(batch=1)
+    learned, replayed = (ThreeFactorReadout(5, 2, lr=0.3, dtype=torch.float64) for _ in range(2))
+    learned.learn(traces, targets, 0.5)
+    learned.learn(traces, targets, 0.5)
+    replayed.consolidate(traces, targets, 0.5, lr=0.3, repeats=2)
+    assert torch.equal(learned.weight, replayed.weight)
 
 
 @pytest.mark.parametrize("gate", [1.0, 0.25, "each"])

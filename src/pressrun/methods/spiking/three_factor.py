@@ -10,6 +10,8 @@ Learning means that `step`, `learn` and `consolidate` change the weights of the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -82,9 +84,11 @@ class _Readout(nn.Module):
         A gate that is a tensor broadcasts to (T, B, outputs): (T, 1, 1) is a window in time, (B, 1) chooses trials.
         """
         self._check(traces, targets, gate, 3)
-        gates = [gate] * len(traces) if not isinstance(gate, Tensor) or gate.ndim < 3 else gate.expand(len(traces), -1, -1)
-        steps = zip(traces, targets, gates, strict=True)
-        return torch.stack([self._step(trace, target, open_by) for trace, target, open_by in steps])
+        return torch.stack([self._step(*now) for now in self._in_time(traces, targets, gate)])
+
+    def _in_time(self, traces: Tensor, targets: Tensor, gate: Tensor | float) -> Iterator[tuple[Tensor, Tensor, Tensor | float]]:
+        gates = gate.expand(len(traces), -1, -1) if isinstance(gate, Tensor) and gate.ndim == 3 else [gate] * len(traces)
+        return zip(traces, targets, gates, strict=True)
 
     def _step(self, trace: Tensor, target: Tensor, gate: Tensor | float) -> Tensor:
         raise NotImplementedError
@@ -157,30 +161,32 @@ class ThreeFactorReadout(_Readout):
 
     @torch.no_grad()
     def consolidate(
-        self, traces: Tensor, targets: Tensor, gate: Tensor | float = 1.0, *, lr: float = 0.5, repeats: int = 1
+        self, traces: Tensor, targets: Tensor, gate: Tensor | float = 1.0, *, lr: float = 0.02, repeats: int = 1
     ) -> None:
-        """Replay stored trials, all of them at once, and change `slow` only: ΔW = lr · Σ gate · error · trace / Σ (eps + |trace|²).
+        """Replay stored trials side by side, so that what they share is learned, and change `slow` only, by the same rule.
 
         Args:
             traces: (T, B, inputs), B trials.
             targets: (T, B, outputs).
-            gate: as in `learn`; a read-out whose gate is closed throughout is left alone.
-            lr: step size, stable below 2.
-            repeats: how often they are replayed.
+            gate: as in `learn`.
+            lr: step size of the replay.
+            repeats: how often the trials are replayed.
         """
         self._check(traces, targets, gate, 3)
-        rows, wanted = traces.flatten(0, 1), targets.flatten(0, 1)
-        gates = gate.expand(targets.shape).flatten(0, 1) if isinstance(gate, Tensor) else gate
-        scale = lr / (self.eps * len(rows) + rows.square().sum())
         for _ in range(repeats):
-            error = gates * (wanted - rows @ self.weight.T)
-            self.slow += scale * (error.T @ rows)
+            for trace, target, gate_now in self._in_time(traces, targets, gate):
+                update = self._factors(trace, target - trace @ self.weight.T, gate_now)
+                self.slow = three_factor_update(self.slow, *update, lr=lr)
 
     def _step(self, trace: Tensor, target: Tensor, gate: Tensor | float) -> Tensor:
         predicted = trace @ self.weight.T
-        eligibility = trace / (self.eps + trace.square().sum(1, keepdim=True)) if self.normalise else trace
-        self.fast = three_factor_update(self.fast, eligibility, gate * (target - predicted), lr=self.lr)
+        self.fast = three_factor_update(self.fast, *self._factors(trace, target - predicted, gate), lr=self.lr)
         return predicted
+
+    def _factors(self, trace: Tensor, error: Tensor, gate: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Eligibility and modulator."""
+        eligibility = trace / (self.eps + trace.square().sum(1, keepdim=True)) if self.normalise else trace
+        return eligibility, gate * error
 
     def extra_repr(self) -> str:
         return f"{self.inputs}, {self.outputs}, lr={self.lr}, normalise={self.normalise}"
