@@ -1,9 +1,10 @@
-"""Spiking networks: leaky integrate-and-fire neurons, surrogate gradients, excitatory-inhibitory layers.
+"""Spiking networks: leaky integrate-and-fire and Izhikevich neurons, surrogate gradients, excitatory-inhibitory layers, reservoirs.
 
 One convention for all of the room: time first, then the batch, then the rest, (T, B, ...). A static input has no time
 axis, (B, ...), and is shown for T steps. Nothing keeps a state between calls: a sequence starts from rest unless the
-membrane potential is handed in, and whoever goes step by step carries it along. Potentials, thresholds and currents
-share one arbitrary unit; time is counted in steps.
+membrane potential is handed in, and whoever goes step by step carries it along; read-outs keep the weights that they
+learn. Potentials, thresholds and currents share one arbitrary unit and time is counted in steps, but for Izhikevich
+neurons, which know mV and ms.
 """
 
 from __future__ import annotations
