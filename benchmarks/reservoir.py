@@ -7,7 +7,7 @@ has no Izhikevich neuron. One trial of a deterministic drive (bias and cue, no n
 
 - pressrun, compiled and as plain torch; a NumPy loop that adds the rows of the neurons that spiked; Brian2 (Cython, single
   precision; its build is not timed): the same network, constants and half steps, synaptic currents that decay with 10 ms. Before
-  anything is timed, ours must give exactly the spikes of the NumPy loop; how many Brian2 shares is printed.
+  anything is timed, ours must give exactly the spikes of the NumPy loop; Brian2 is held to it for 200 ms in double precision.
 - BindsNET, Norse and SpikingJelly: the same connections and drive around the Izhikevich neuron that they have, which is another one
   (no decaying current; Norse and SpikingJelly take one Euler step, SpikingJelly in a form of its own). They are compared in speed only.
 
@@ -48,14 +48,20 @@ class Network:
         self.weight_t = self.reservoir.outgoing.numpy()
         self.a, self.b, self.c, self.d = (getattr(population, name).numpy() for name in "abcd")
 
+    def double(self) -> Network:
+        """The same in double precision, for those that read the arrays."""
+        for name in ("drive", "weight_t", "a", "b", "c", "d"):
+            setattr(self, name, getattr(self, name).astype(np.float64))
+        return self
+
 
 def numpy_loop(network: Network) -> np.ndarray:
     """(T, N) spikes of the same equations, written as NumPy users write them."""
     a, b, c, d, weight_t = network.a, network.b, network.c, network.d, network.weight_t
-    f = np.float32
+    f = network.drive.dtype.type
     v = np.full(NEURONS, -65, f)
     u, current, decay = b * v, np.zeros(NEURONS, f), f(math.exp(-1 / SYNAPSE))
-    spikes = np.zeros((len(network.drive), NEURONS), f)
+    spikes = np.zeros((len(network.drive), NEURONS), np.float32)
     for t, drive in enumerate(network.drive):
         total = drive + current
         for _ in range(2):
@@ -90,7 +96,7 @@ def brian2_run(network: Network) -> Callable[[], np.ndarray]:
     import brian2 as b2
 
     b2.prefs.codegen.target = "cython"
-    b2.prefs.core.default_float_dtype = np.float32
+    b2.prefs.core.default_float_dtype = network.drive.dtype.type
     b2.defaultclock.dt = 1 * b2.ms
     group = b2.NeuronGroup(
         NEURONS,
@@ -211,11 +217,10 @@ def check(network: Network, steps: dict[str, Step]) -> None:
             raise SystemExit(f"{name} does not give the spikes of the NumPy loop")
     print(f"{int(expected.sum())} spikes, {expected.mean() * 1000:.1f} Hz; ours are those of the NumPy loop")
     if "brian2" in steps:
-        theirs = np.asarray(steps["brian2"]())
-        shared = (theirs * expected).sum() / expected.sum()
-        differ = np.flatnonzero((theirs != expected).any(1))
-        until = f"the first difference is at {differ[0]} ms" if len(differ) else "all equal"
-        print(f"brian2 has {int(theirs.sum())} spikes, {shared:.1%} of them in the same ms; {until}")
+        # Its single precision rounds in another order, and the network is chaotic: in double precision there is time to compare.
+        short = Network(200).double()
+        same = np.array_equal(brian2_run(short)(), numpy_loop(short))
+        print(f"over 200 ms in double precision, brian2 and the NumPy loop {'agree' if same else 'differ'}")
 
 
 def main() -> None:
