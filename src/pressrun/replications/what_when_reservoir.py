@@ -162,7 +162,8 @@ NOT_TESTED = (
     "in it, so that it seldom refuses; it is recorded without them too.",
     "Cortical anatomy, and which neuromodulator opens which phase.",
     "Other forms of the offline phase: a first one moved the weights too little to matter on seed 0 of the smallest preset, and was "
-    "replaced by replay under the rule of real time. Rules, thresholds and controls were fixed before anything was run.",
+    "replaced by replay under the rule of real time. On it, predictions were also found to be read while their trial was learned, "
+    "which let the outcome in; they are read before. Rules, thresholds and controls were fixed before anything was run.",
 )
 
 USE = """\
