@@ -26,6 +26,7 @@ WITHOUT_LEDGER = {
     "cortico_cerebellar",
     "spatial_stdp",
     "was_controller",
+    "what_when_reservoir",
 }
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")
 
