@@ -14,18 +14,11 @@ from tests.replications.conftest import run_smoke
 
 # Written, and run on few seeds only: their ledgers are still to be made.
 WITHOUT_LEDGER = {
-    "atomic_units",
     "curl_descent",
     "hlop",
-    "homeostatic_learning",
-    "ideological_depth",
-    "mixture_of_tunable_experts",
     "neural_circuit_prior",
-    "neural_foxp2",
-    "neuro_modulated_hebbian",
     "cortico_cerebellar",
     "spatial_stdp",
-    "was_controller",
     "what_when_reservoir",
 }
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")
