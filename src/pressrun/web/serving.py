@@ -93,6 +93,7 @@ def serve(listener: socket.socket, workers: int = 1, *, work: bool = True) -> No
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=60,  # a process that has much to do may answer late; ended for that, it drops all that it does
         proxy_headers=os.environ.get("PRESSRUN_BEHIND_PROXY") == "1",
     )
     # uvicorn ends by sending itself the signal that it was sent. The default would end us at once, and not the process beside.

@@ -93,11 +93,7 @@ def _request_id(request: HttpRequest) -> str:
 
 def find_paper(text: str) -> Paper:
     """The paper of an id in any of its forms, with its organisation and topics. Raises Http404 with a sentence."""
-    found = (
-        Paper.objects.by_id(text).select_related("organisation").prefetch_related("topics", "outcomes__run").first()
-        if text
-        else None
-    )
+    found = Paper.objects.by_id(text).with_facts().first() if text else None
     if found is None:
         raise Http404(f"There is no paper {text[:200]!r} here.")
     return found
