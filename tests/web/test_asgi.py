@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,9 @@ import httpx
 import pytest
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse
+from pytest_django import Settings
 
+from pressrun.web import serving
 from pressrun.web.asgi import READERS, WRITERS, Site
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -94,3 +97,19 @@ def test_a_connection_that_broke_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 
     ask(site_that(monkeypatch, break_it), "GET")
     assert closed == ["default"]
+
+
+def test_mails_lead_to_the_port_that_is_served_unless_the_owner_named_an_address(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setenv("PRESSRUN_URL", "")
+    settings.SITE_URL = "http://localhost:8017"
+    listener = serving.bind("127.0.0.1", 0)
+    here = f"http://localhost:{listener.getsockname()[1]}"
+    monkeypatch.setenv("PRESSRUN_HOSTS", "papers.example.org")
+    serving._name_address(listener)
+    assert settings.SITE_URL == "http://localhost:8017"
+    monkeypatch.delenv("PRESSRUN_HOSTS")
+    serving._name_address(listener)
+    listener.close()
+    assert os.environ["PRESSRUN_URL"] == settings.SITE_URL == here
