@@ -49,6 +49,8 @@ SAMPLE = 500
 """Different addresses of each kind that the readers ask for."""
 PATIENCE = 60.0
 """Seconds that a reader waits for an answer."""
+GROUPS: dict[str, int] = {}
+"""The process group of each server, by its address."""
 LIST = 50
 """Papers in a list that is answered as JSON."""
 
@@ -58,6 +60,8 @@ class Phase:
     """What became of one kind of request to one server."""
 
     seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds that all processes of the server took, of which there are as many a second as there are cores."""
     times: list[float] = field(default_factory=list)
     """Of answers with a status below 400, in seconds."""
     errors: Counter[str] = field(default_factory=Counter)
@@ -65,12 +69,13 @@ class Phase:
 
     def cells(self) -> list[str]:
         if len(self.times) < 2:
-            return [f"{sum(self.errors.values())} errors", "", "", "", ""]
+            return [f"{sum(self.errors.values())} errors", "", "", "", "", ""]
         fine = sorted(self.times)
         p50, p95 = (fine[int(len(fine) * share)] for share in (0.5, 0.95))
         wrong = ", ".join(f"{count} {what}" for what, count in self.errors.most_common(3)) or "0"
         rate, size = len(fine) / self.seconds, self.bytes / len(fine)
-        return [f"{rate:,.0f}", f"{p50 * 1000:,.0f}", f"{p95 * 1000:,.0f}", f"{size / 1000:.1f}", wrong]
+        work = f"{self.cpu / len(fine) * 1000:.1f}"
+        return [f"{rate:,.0f}", f"{p50 * 1000:,.0f}", f"{p95 * 1000:,.0f}", work, f"{size / 1000:.1f}", wrong]
 
 
 def main() -> None:
@@ -85,7 +90,7 @@ def main() -> None:
     parser.add_argument("--database", default="", help="of an empty PostgreSQL database; else SQLite")
     parser.add_argument("--datasette", default="", help="its command")
     parser.add_argument("--folder", type=Path, help="keep the installation here, and take it up from there")
-    parser.add_argument("--step", choices=["fill", "search-index", "vote-count"], help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=["fill", "search-index", "no-votes", "vote-count"], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
         step(asked)
@@ -107,7 +112,9 @@ def measure(asked: argparse.Namespace, home: Path) -> None:
     sample = json.loads((home / "sample.json").read_text())
     engine = "PostgreSQL" if asked.database else "SQLite"
     print(f"{asked.papers:,} papers in {engine}, {asked.readers} readers, {asked.pause:g} s between two requests of one.\n")
-    print("| server | what | requests/s | p50 ms | p95 ms | kB | errors |\n|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| server | what | requests/s | p50 ms | p95 ms | CPU ms | kB | errors |\n|---|---|---|---|---|---|---|---|", flush=True
+    )
     with served(asked, "site", environment | {"PRESSRUN_PAGE_SECONDS": "0"}, home) as site:
         told(site, "the site", asked, {f"{what}, page": pages for what, pages in pages_of(sample).items()})
         told(site, "the site", asked, {f"{what}, JSON": pages for what, pages in json_of(sample).items()})
@@ -153,12 +160,14 @@ def vote(address: str, asked: argparse.Namespace, sample: dict[str, Any], enviro
         votes = await voted(address, sample["voted"], sample["tokens"][: asked.voters], asked)
         return votes, await readers
 
-    before = int(again(asked, "vote-count", environment))
+    again(asked, "no-votes", environment)
     votes, reading = asyncio.run(both())
-    count = int(again(asked, "vote-count", environment)) - before
+    kept, counted = again(asked, "vote-count", environment).split()
     print(f"| the site | votes while reading | {' | '.join(votes.cells())} |")
     print(f"| the site | lists while votes come in, page | {' | '.join(reading.cells())} |")
-    print(f"\n{len(votes.times):,} of {asked.voters:,} votes were answered, and {count:,} were counted.")
+    print(
+        f"\n{len(votes.times):,} of {asked.voters:,} votes were answered, {kept} are kept, and the paper's count says {counted}."
+    )
 
 
 # The readers
@@ -170,7 +179,7 @@ async def read(address: str, pages: Sequence[str], asked: argparse.Namespace) ->
     async with asyncio.TaskGroup() as warming:
         for number in range(4 * asked.workers):
             warming.create_task(_warm(address, pages[number::50][:3]))
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), work_of(address)
     left = asked.requests
 
     async def reader() -> None:
@@ -184,7 +193,7 @@ async def read(address: str, pages: Sequence[str], asked: argparse.Namespace) ->
         line.close()
 
     await asyncio.gather(*(reader() for _ in range(asked.readers)))
-    phase.seconds = time.perf_counter() - began
+    phase.seconds, phase.cpu = time.perf_counter() - began, work_of(address) - worked
     return phase
 
 
@@ -342,6 +351,7 @@ def served(asked: argparse.Namespace, what: str, environment: dict[str, str], ho
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=quiet, start_new_session=True)
     try:
         until_open(server, port)
+        GROUPS[f"http://127.0.0.1:{port}"] = server.pid
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -350,6 +360,19 @@ def served(asked: argparse.Namespace, what: str, environment: dict[str, str], ho
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def work_of(address: str) -> float:
+    """Seconds of CPU time that the processes of a server have taken so far. Linux tells; elsewhere it is 0."""
+    ticks = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(told[2]) == GROUPS[address]:
+            ticks += int(told[11]) + int(told[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def until_open(server: subprocess.Popen[bytes], port: int) -> None:
@@ -397,10 +420,16 @@ def step(asked: argparse.Namespace) -> None:
         return
     from django.conf import settings
 
+    from pressrun.web.community.models import Vote
     from pressrun.web.papers.models import Paper
 
     voted_for = json.loads((settings.HOME / "sample.json").read_text())["voted"]
-    print(Paper.objects.get(public_id=voted_for).votes)
+    votes = Vote.objects.filter(paper__public_id=voted_for)
+    if asked.step == "no-votes":  # of an earlier run on the same folder
+        votes.delete()
+        return
+    paper = Paper.objects.get(public_id=voted_for)
+    print(votes.count(), paper.votes - (paper.upvotes_found or 0))
 
 
 def fill(papers: int, voters: int) -> None:
