@@ -95,6 +95,7 @@ def main() -> None:
     if asked.step:
         step(asked)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # by which the servers end, too
     home = asked.folder or Path(tempfile.mkdtemp(prefix="pressrun-load-"))
     home.mkdir(exist_ok=True)
     try:
