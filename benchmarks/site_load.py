@@ -10,7 +10,8 @@ average. A phase ends after `--seconds` or `--requests`, whichever is first. Pap
 `search_speed.py`. In the last phase `--voters` people vote for one paper, once each, while the readers go on; the count must be theirs.
 
 The plain view (`plain_papers.py`) gives the very same JSON for list and paper, which is checked before it is timed; its search is
-FTS5 on SQLite and full-text search with a GIN index on PostgreSQL. Datasette reads the same tables and the same FTS5 index. What
+FTS5 on SQLite and full-text search with a GIN index on PostgreSQL. The site keeps a page for strangers for five seconds; it is told not
+to where pages are timed, but for its front page, which all readers ask for at once. Datasette reads the same tables and the same FTS5 index. What
 still differs is what is asked: the site's search reads words and meaning and ranks both, Datasette answers with the columns of one
 table, and only the site knows who asks.
 """
@@ -22,6 +23,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -45,6 +47,10 @@ HERE = Path(__file__).parent
 TABLE = "papers_paper"
 SAMPLE = 500
 """Different addresses of each kind that the readers ask for."""
+PATIENCE = 60.0
+"""Seconds that a reader waits for an answer."""
+GROUPS: dict[str, int] = {}
+"""The process group of each server, by its address."""
 LIST = 50
 """Papers in a list that is answered as JSON."""
 
@@ -54,6 +60,8 @@ class Phase:
     """What became of one kind of request to one server."""
 
     seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds that all processes of the server took, of which there are as many a second as there are cores."""
     times: list[float] = field(default_factory=list)
     """Of answers with a status below 400, in seconds."""
     errors: Counter[str] = field(default_factory=Counter)
@@ -61,12 +69,13 @@ class Phase:
 
     def cells(self) -> list[str]:
         if len(self.times) < 2:
-            return [f"{sum(self.errors.values())} errors", "", "", "", ""]
+            return [f"{sum(self.errors.values())} errors", "", "", "", "", ""]
         fine = sorted(self.times)
         p50, p95 = (fine[int(len(fine) * share)] for share in (0.5, 0.95))
         wrong = ", ".join(f"{count} {what}" for what, count in self.errors.most_common(3)) or "0"
         rate, size = len(fine) / self.seconds, self.bytes / len(fine)
-        return [f"{rate:,.0f}", f"{p50 * 1000:,.0f}", f"{p95 * 1000:,.0f}", f"{size / 1000:.1f}", wrong]
+        work = f"{self.cpu / len(fine) * 1000:.1f}"
+        return [f"{rate:,.0f}", f"{p50 * 1000:,.0f}", f"{p95 * 1000:,.0f}", work, f"{size / 1000:.1f}", wrong]
 
 
 def main() -> None:
@@ -81,11 +90,12 @@ def main() -> None:
     parser.add_argument("--database", default="", help="of an empty PostgreSQL database; else SQLite")
     parser.add_argument("--datasette", default="", help="its command")
     parser.add_argument("--folder", type=Path, help="keep the installation here, and take it up from there")
-    parser.add_argument("--step", choices=["fill", "search-index", "vote-count"], help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=["fill", "search-index", "no-votes", "vote-count"], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
         step(asked)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # by which the servers end, too
     home = asked.folder or Path(tempfile.mkdtemp(prefix="pressrun-load-"))
     home.mkdir(exist_ok=True)
     try:
@@ -103,8 +113,10 @@ def measure(asked: argparse.Namespace, home: Path) -> None:
     sample = json.loads((home / "sample.json").read_text())
     engine = "PostgreSQL" if asked.database else "SQLite"
     print(f"{asked.papers:,} papers in {engine}, {asked.readers} readers, {asked.pause:g} s between two requests of one.\n")
-    print("| server | what | requests/s | p50 ms | p95 ms | kB | errors |\n|---|---|---|---|---|---|---|", flush=True)
-    with served(asked, "site", environment, home) as site:
+    print(
+        "| server | what | requests/s | p50 ms | p95 ms | CPU ms | kB | errors |\n|---|---|---|---|---|---|---|---|", flush=True
+    )
+    with served(asked, "site", environment | {"PRESSRUN_PAGE_SECONDS": "0"}, home) as site:
         told(site, "the site", asked, {f"{what}, page": pages for what, pages in pages_of(sample).items()})
         told(site, "the site", asked, {f"{what}, JSON": pages for what, pages in json_of(sample).items()})
         site_said = {what: said(site + pages[0]) for what, pages in json_of(sample).items()}
@@ -120,6 +132,7 @@ def measure(asked: argparse.Namespace, home: Path) -> None:
         with served(asked, "datasette", environment, home) as datasette:
             told(datasette, "Datasette", asked, {f"{what}, JSON": pages for what, pages in datasette_of(sample).items()})
     with served(asked, "site", environment, home) as site:
+        told(site, "the site", asked, {"front page, as all ask for it": ["/"]})
         vote(site, asked, sample, environment)
 
 
@@ -148,12 +161,14 @@ def vote(address: str, asked: argparse.Namespace, sample: dict[str, Any], enviro
         votes = await voted(address, sample["voted"], sample["tokens"][: asked.voters], asked)
         return votes, await readers
 
-    before = int(again(asked, "vote-count", environment))
+    again(asked, "no-votes", environment)
     votes, reading = asyncio.run(both())
-    count = int(again(asked, "vote-count", environment)) - before
+    kept, counted = again(asked, "vote-count", environment).split()
     print(f"| the site | votes while reading | {' | '.join(votes.cells())} |")
     print(f"| the site | lists while votes come in, page | {' | '.join(reading.cells())} |")
-    print(f"\n{len(votes.times):,} of {asked.voters:,} votes were answered, and {count:,} were counted.")
+    print(
+        f"\n{len(votes.times):,} of {asked.voters:,} votes were answered, {kept} are kept, and the paper's count says {counted}."
+    )
 
 
 # The readers
@@ -162,69 +177,99 @@ def vote(address: str, asked: argparse.Namespace, sample: dict[str, Any], enviro
 async def read(address: str, pages: Sequence[str], asked: argparse.Namespace) -> Phase:
     """Let all readers read until time or requests are up, once every process of the server is warm."""
     phase, order = Phase(), random.Random(1)
-    async with connections(asked.readers) as pool:
-        for _ in range(3):
-            await asyncio.gather(*(ask(pool, "GET", address + page, Phase()) for page in pages[: 4 * asked.workers]))
-        began = time.perf_counter()
-        left = asked.requests
+    async with asyncio.TaskGroup() as warming:
+        for number in range(4 * asked.workers):
+            warming.create_task(_warm(address, pages[number::50][:3]))
+    began, worked = time.perf_counter(), work_of(address)
+    left = asked.requests
 
-        async def reader() -> None:
-            nonlocal left
-            while left > 0 and time.perf_counter() - began < asked.seconds:
-                left -= 1
-                await ask(pool, "GET", address + order.choice(pages), phase)
-                if asked.pause:
-                    await asyncio.sleep(order.expovariate(1 / asked.pause))
+    async def reader() -> None:
+        nonlocal left
+        line = Line(address)
+        while left > 0 and time.perf_counter() - began < asked.seconds:
+            left -= 1
+            await line.ask(phase, "GET", order.choice(pages))
+            if asked.pause:
+                await asyncio.sleep(order.expovariate(1 / asked.pause))
+        line.close()
 
-        await asyncio.gather(*(reader() for _ in range(asked.readers)))
-        phase.seconds = time.perf_counter() - began
+    await asyncio.gather(*(reader() for _ in range(asked.readers)))
+    phase.seconds, phase.cpu = time.perf_counter() - began, work_of(address) - worked
     return phase
+
+
+async def _warm(address: str, pages: Sequence[str]) -> None:
+    line = Line(address)
+    for page in pages:
+        await line.ask(Phase(), "GET", page)
+    line.close()
 
 
 async def voted(address: str, paper: str, tokens: Sequence[str], asked: argparse.Namespace) -> Phase:
     """One vote with each token, at most `readers` at a time. Who is told to try again does."""
     phase, begins, room = Phase(), time.perf_counter(), asyncio.Semaphore(asked.readers)
 
-    async def voter(pool: httpcore.AsyncConnectionPool, token: str) -> None:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-www-form-urlencoded"}
+    async def voter(token: str) -> None:
+        headers = f"Authorization: Bearer {token}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 4\r\n"
         async with room:
+            line = Line(address)
             for _ in range(20):
-                status = await ask(pool, "POST", f"{address}/vote/{paper}", phase, headers, b"on=1")
-                if status != 503:
-                    return
+                if await line.ask(phase, "POST", f"/vote/{paper}", headers, "on=1") != 503:
+                    break
                 await asyncio.sleep(1)
+            line.close()
 
-    async with connections(asked.readers) as pool:
-        await asyncio.gather(*(voter(pool, token) for token in tokens))
+    await asyncio.gather(*(voter(token) for token in tokens))
     phase.seconds = time.perf_counter() - begins
     return phase
 
 
-def connections(count: int) -> httpcore.AsyncConnectionPool:
-    return httpcore.AsyncConnectionPool(max_connections=count, max_keepalive_connections=count)
+class Line:
+    """One reader's connection, opened anew where the server closed it. As bare as can be: it works on the servers' own cores."""
 
+    def __init__(self, address: str) -> None:
+        self._host, self._port = address.removeprefix("http://").split(":")
+        self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-async def ask(
-    pool: httpcore.AsyncConnectionPool,
-    method: str,
-    url: str,
-    phase: Phase,
-    headers: dict[str, str] | None = None,
-    body: bytes = b"",
-) -> int:
-    begins = time.perf_counter()
-    limits = dict.fromkeys(("connect", "read", "write", "pool"), 60.0)
-    try:
-        answer = await pool.request(method, url, headers=headers, content=body, extensions={"timeout": limits})
-    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as problem:
-        phase.errors[type(problem).__name__] += 1
-        return 0
-    if answer.status < 400:
-        phase.times.append(time.perf_counter() - begins)
-        phase.bytes += len(answer.content)
-    else:
-        phase.errors[str(answer.status)] += 1
-    return answer.status
+    async def ask(self, phase: Phase, method: str, path: str, headers: str = "", body: str = "") -> int:
+        """Ask once and read the whole answer; gives its status, 0 where there was none."""
+        begins = time.perf_counter()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                status, size = await self._asked(f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{headers}\r\n{body}")
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as problem:
+            phase.errors[type(problem).__name__] += 1
+            self.close()
+            return 0
+        if status < 400:
+            phase.times.append(time.perf_counter() - begins)
+            phase.bytes += size
+        else:
+            phase.errors[str(status)] += 1
+        return status
+
+    async def _asked(self, request: str) -> tuple[int, int]:
+        """Status and size of the answer, whether its length is told or it comes in chunks."""
+        if self._ends is None:
+            self._ends = await asyncio.open_connection(self._host, int(self._port), limit=1 << 20)
+        answer, question = self._ends
+        question.write(request.encode())
+        head = (await answer.readuntil(b"\r\n\r\n")).lower()
+        size, length = 0, re.search(rb"\r\ncontent-length: *(\d+)", head)
+        if length:
+            size = len(await answer.readexactly(int(length[1])))
+        while not length and (chunk := int(await answer.readline(), 16)):
+            size += len((await answer.readexactly(chunk + 2))[:-2])
+        if not length:
+            await answer.readline()
+        if b"\r\nconnection: close" in head:
+            self.close()
+        return int(head[9:12]), size
+
+    def close(self) -> None:
+        if self._ends:
+            self._ends[1].close()
+        self._ends = None
 
 
 def pages_of(sample: dict[str, Any]) -> dict[str, list[str]]:
@@ -294,6 +339,8 @@ def served(asked: argparse.Namespace, what: str, environment: dict[str, str], ho
         "error",
         "--timeout-keep-alive",
         "30",
+        "--timeout-worker-healthcheck",
+        "60",
     ]
     command = {
         "site": [*uvicorn, "pressrun.web.asgi:application"],
@@ -305,6 +352,7 @@ def served(asked: argparse.Namespace, what: str, environment: dict[str, str], ho
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=quiet, start_new_session=True)
     try:
         until_open(server, port)
+        GROUPS[f"http://127.0.0.1:{port}"] = server.pid
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -313,6 +361,19 @@ def served(asked: argparse.Namespace, what: str, environment: dict[str, str], ho
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def work_of(address: str) -> float:
+    """Seconds of CPU time that the processes of a server have taken so far. Linux tells; elsewhere it is 0."""
+    ticks = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(told[2]) == GROUPS[address]:
+            ticks += int(told[11]) + int(told[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def until_open(server: subprocess.Popen[bytes], port: int) -> None:
@@ -360,10 +421,16 @@ def step(asked: argparse.Namespace) -> None:
         return
     from django.conf import settings
 
+    from pressrun.web.community.models import Vote
     from pressrun.web.papers.models import Paper
 
     voted_for = json.loads((settings.HOME / "sample.json").read_text())["voted"]
-    print(Paper.objects.get(public_id=voted_for).votes)
+    votes = Vote.objects.filter(paper__public_id=voted_for)
+    if asked.step == "no-votes":  # of an earlier run on the same folder
+        votes.delete()
+        return
+    paper = Paper.objects.get(public_id=voted_for)
+    print(votes.count(), paper.votes - (paper.upvotes_found or 0))
 
 
 def fill(papers: int, voters: int) -> None:
@@ -451,7 +518,7 @@ def take_sample(queries: list[str]) -> dict[str, Any]:
     return {
         "ids": [quote(key) for key in ids],
         "days": draw.sample(days, min(SAMPLE, len(days))),
-        "queries": queries[:SAMPLE],
+        "queries": queries,
         "voted": keys[0],
     }
 

@@ -92,8 +92,7 @@ def _no_replications(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     from pressrun.web.runs import installed
 
     found = discovery._entry_points
-    shipped = discovery._shipped_by
-    monkeypatch.setattr(discovery, "_entry_points", lambda: [point for point in found() if shipped(point)[0] != "pressrun"])
+    monkeypatch.setattr(discovery, "_entry_points", lambda: [pair for pair in found() if pair[1][0] != "pressrun"])
     installed.forget()
     yield
     installed.forget()

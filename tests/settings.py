@@ -7,6 +7,8 @@ os.environ["PRESSRUN_HOME"] = tempfile.mkdtemp(prefix="pressrun-tests-")
 
 from pressrun.web.settings import *  # noqa: F403
 
+# Tests look at a page before and after; those of kept pages say so.
+PAGE_SECONDS = 0
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # A kept connection would hold the test database open when it is to be dropped.

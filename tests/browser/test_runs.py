@@ -30,7 +30,7 @@ from pressrun.replicate import discovery
 from pressrun.web import serving
 if sys.argv[2] == "shelf":
     found = discovery._entry_points
-    discovery._entry_points = lambda: [point for point in found() if discovery._shipped_by(point)[0] != "pressrun"]
+    discovery._entry_points = lambda: [pair for pair in found() if pair[1][0] != "pressrun"]
 serving.prepare(lambda text: None)
 if sys.argv[2] == "shelf":  # with one run that is over
     import time

@@ -326,3 +326,28 @@ def test_filters_keep_exactly_the_papers_they_describe(
     result = SearchIndex.open(path, encoder=WordEncoder()).search(" ".join(sorted(chosen)) + " -zzz", limit=100, mode="lexical")
     assert {hit.id for hit in result.hits} == expected
     assert result.total == len(expected)
+
+
+@pytest.mark.usefixtures("embedded")
+def test_an_answer_is_remembered_until_the_index_changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    index = SearchIndex.open(path, encoder=WordEncoder(), remember=2)
+    ranked = index._ranked
+    monkeypatch.setattr(index, "_ranked", lambda *given: (asked.append(given[1].text), ranked(*given))[1])
+    first = index.search("inhibition")
+    again = index.search("inhibition")
+    assert replace(again, took_ms=0) == replace(first, took_ms=0)
+    assert asked == ["inhibition"]
+    index.search("inhibition", limit=1)  # another page, another mode: another answer
+    index.search("inhibition", mode="lexical")
+    index.search("inhibition")  # forgotten for the two since
+    assert asked == ["inhibition"] * 4
+    with IndexWriter(path, encoder=WordEncoder()) as writer:
+        writer.add([Document("new", "Inhibition anew", "")])
+        writer.commit()
+    assert "new" in [hit.id for hit in index.search("inhibition").hits]
+
+
+def test_without_being_told_so_an_index_remembers_nothing(index: SearchIndex) -> None:
+    index.search("inhibition")
+    assert not index._answers

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from pressrun.replicate.record import State, load_record, write_record
@@ -231,6 +233,16 @@ def test_a_member_cancels_their_own_run_only() -> None:
     assert Client().post(f"/runs/{other.id}/cancel").status_code == 403
 
 
+def test_looking_at_a_run_that_moves_writes_nothing_while_it_stays_as_it_is() -> None:
+    run = queued()
+    sync.catch_up()
+    with CaptureQueriesContext(connection) as asked:
+        sync.catch_up()
+        Client().get(f"/papers/{PAPER}")
+    assert [query["sql"] for query in asked if not query["sql"].startswith("SELECT")] == []
+    assert Run.objects.get(run_id=run.id).moving
+
+
 def test_a_post_without_the_token_of_the_page_is_refused() -> None:
     client = Client(enforce_csrf_checks=True)
     assert client.post(f"/papers/{PAPER}/runs", {"preset": "smoke"}).status_code == 403
@@ -428,12 +440,7 @@ def test_a_filter_that_is_none_is_bad_input(query: str) -> None:
 
 def test_lists_cost_a_constant_number_of_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     def cost(address: str) -> int:
-        from django.db import connection
-        from django.test.utils import CaptureQueriesContext
-
-        with CaptureQueriesContext(
-            connection,
-        ) as asked:
+        with CaptureQueriesContext(connection) as asked:
             page(Client(), address)
         return len(asked)
 

@@ -24,6 +24,9 @@ __all__ = ["GROUP", "Found", "Replication", "discover", "replication_for", "repl
 
 GROUP = "pressrun.replications"
 
+Shipper = tuple[str, str]
+"""Name and version of a package."""
+
 
 @dataclass(frozen=True)
 class Replication:
@@ -98,9 +101,9 @@ def discover() -> Found:
     """Look through the installed packages. A broken one never hides the others."""
     found: dict[str, Replication] = {}
     problems: list[str] = []
-    for point in _entry_points():
+    for point, shipper in _entry_points():
         try:
-            replication = _replication(point)
+            replication = _replication(point, shipper)
         except LockError as error:
             problems.append(str(error))
             continue
@@ -112,17 +115,18 @@ def discover() -> Found:
     return Found(dict(sorted(found.items())), tuple(problems))
 
 
-def _entry_points() -> list[EntryPoint]:
-    """Ours first, then by package and name, each once."""
-    points = {(point.name, point.value, _shipped_by(point)): point for point in entry_points(group=GROUP)}
-    return sorted(points.values(), key=lambda point: (_shipped_by(point)[0] != "pressrun", _shipped_by(point), point.name))
+def _entry_points() -> list[tuple[EntryPoint, Shipper]]:
+    """Each once, with the package that ships it; ours first, then by package and name."""
+    points = list(entry_points(group=GROUP))
+    packages = {id(point.dist): point.dist for point in points}
+    # A package's name is read from the whole of its metadata, so once a package, not once a point.
+    shippers = {key: (dist.name, dist.version) if dist else ("", "") for key, dist in packages.items()}
+    found = {(point.name, point.value, shippers[id(point.dist)]): point for point in points}
+    pairs = [(point, shipper) for (_, _, shipper), point in found.items()]
+    return sorted(pairs, key=lambda pair: (pair[1][0] != "pressrun", pair[1], pair[0].name))
 
 
-def _shipped_by(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("", "")
-
-
-def _replication(point: EntryPoint) -> Replication:
+def _replication(point: EntryPoint, shipper: Shipper) -> Replication:
     source = _source(point)
     path = source.parent / LOCK
     if not path.is_file():
@@ -132,7 +136,7 @@ def _replication(point: EntryPoint) -> Replication:
         if entry.module == point.module:
             if entry.name != point.name:
                 raise LockError(f"entry point {point.name} leads to the replication {entry.name}; both need the same name")
-            distribution, version = _shipped_by(point)
+            distribution, version = shipper
             return Replication(**vars(entry) | {"source": source, "distribution": distribution, "version": version})
     raise LockError(f"replication {point.name} is not in {path}; its author puts it there with pressrun lock")
 

@@ -2,7 +2,7 @@
 
 from pressrun.search.document import Document, Hit, IndexStatus, Results
 from pressrun.search.generation import IndexBusy, IndexDamaged
-from pressrun.search.highlight import highlight
+from pressrun.search.highlight import highlight, words_in
 from pressrun.search.index import SearchIndex
 from pressrun.search.query import Filter, Query, QueryError, parse
 from pressrun.search.writer import IndexWriter
@@ -21,4 +21,5 @@ __all__ = [
     "SearchIndex",
     "highlight",
     "parse",
+    "words_in",
 ]

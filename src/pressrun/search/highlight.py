@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pressrun.search.query import Query, parse
 from pressrun.search.words import STOP_WORDS, english, prepared, stems, tokens
 
-__all__ = ["highlight", "matched_words"]
+__all__ = ["highlight", "matched_words", "words_in"]
 
 
 def highlight(text: str, query: Query | str) -> list[tuple[str, bool]]:
@@ -17,7 +17,7 @@ def highlight(text: str, query: Query | str) -> list[tuple[str, bool]]:
     Words match by their stem: `inhibiting` marks "inhibition". Stop words are marked only if the query has nothing else.
     """
     query = parse(query) if isinstance(query, str) else query
-    wanted = {stem for word in _telling(query.words + query.phrases) for stem in stems(word)}
+    wanted = _wanted(query)
     pieces: list[tuple[str, bool]] = []
     end = 0
     for start, stop, stem in _spans(text):
@@ -40,6 +40,16 @@ def matched_words(query: Query, papers: Iterable[tuple[str, str]]) -> list[tuple
         for text, authors in papers
         for found, people in ((set(stems(text)), set(tokens(authors))),)
     ]
+
+
+def words_in(text: str, words: Iterable[str]) -> tuple[str, ...]:
+    """Those of the words that `highlight` would mark somewhere in the text."""
+    there = set(stems(text))
+    return tuple(word for word in words if not there.isdisjoint(_wanted(parse(word))))
+
+
+def _wanted(query: Query) -> set[str]:
+    return {stem for word in _telling(query.words + query.phrases) for stem in stems(word)}
 
 
 def _telling(words: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +48,8 @@ SELECTIVE = 20_000
 """A filter that leaves no more papers than this is applied before looking for near vectors, a broader one after."""
 RERANKED = 40
 """Papers at the top whose titles are compared with the query."""
+MOST_REMEMBERED = 100
+"""Longer answers are not kept for those who ask the same again."""
 FACETS = {"year": "year", "topic": "topic", "org": "org", "author": "authors", "tag": "tag"}
 FACET_VALUES = 25
 
@@ -87,24 +89,28 @@ class SearchIndex:
     A directory without an index is an empty index until somebody builds one.
     """
 
-    def __init__(self, path: Path | str, *, encoder: Encoder | None = None) -> None:
+    def __init__(self, path: Path | str, *, encoder: Encoder | None = None, remember: int = 0) -> None:
         self._path = Path(path)
         self._encoder = encoder
+        self._remember = remember
         self._lock = threading.Lock()
         self._snapshot: _Snapshot | None = None
         self._selected: OrderedDict[tuple[object, ...], Rows] = OrderedDict()
+        self._answers: OrderedDict[tuple[object, ...], Results] = OrderedDict()
+        self._answered_from: _Snapshot | None = None
         self._meanings = lru_cache(4096)(self._encode)
         # The semantic side runs beside the lexical one: both work outside the interpreter lock.
         self._beside = ThreadPoolExecutor(max_workers=2, thread_name_prefix="meaning")
 
     @classmethod
-    def open(cls, path: Path | str, *, encoder: Encoder | None = None) -> SearchIndex:
-        """The index in a directory; `encoder` stands in for all-MiniLM-L6-v2.
+    def open(cls, path: Path | str, *, encoder: Encoder | None = None, remember: int = 0) -> SearchIndex:
+        """The index in a directory; `encoder` stands in for all-MiniLM-L6-v2. The last `remember` answers are kept for those who ask
+        the same again, until the index changes.
 
         Raises:
             IndexDamaged: if there is one that cannot be read.
         """
-        index = cls(path, encoder=encoder)
+        index = cls(path, encoder=encoder, remember=remember)
         index._refreshed()
         return index
 
@@ -152,6 +158,9 @@ class SearchIndex:
         for one in query.filters:
             if one.field not in (*snapshot.extra, "author", "org", "topic", "year", "votes", "published", "listed", "has"):
                 raise QueryError(f"This index has no field {one.field!r}.")
+        asked = (query, limit, offset, prefix_last, facets, mode)
+        if known := self._known_answer(snapshot, asked):
+            return replace(known, took_ms=_since(start))
         within = lexical.constraint(snapshot.index.schema, query, snapshot.state.slots)
         if not query.words and not query.phrases:
             found = self._listed(snapshot, query, within, limit, offset, facets)
@@ -160,7 +169,9 @@ class SearchIndex:
         else:
             found = self._ranked(snapshot, query, within, limit, offset, facets, prefix_last, mode)
         hits, total, exact, counts = found
-        return Results(tuple(hits), total, exact, _since(start), counts, _named(snapshot, query.text))
+        answer = Results(tuple(hits), total, exact, _since(start), counts, _named(snapshot, query.text))
+        self._keep_answer(snapshot, asked, answer)
+        return answer
 
     def similar(self, id: str, limit: int = 10) -> list[Hit]:
         """The papers nearest to a paper in meaning; by shared words while it has no vector. Empty for an unknown id."""
@@ -217,6 +228,26 @@ class SearchIndex:
         encoder = self._encoder or minilm()
         vector: Floats = encoder.encode([text])[0]
         return vector
+
+    def _known_answer(self, snapshot: _Snapshot, asked: tuple[object, ...]) -> Results | None:
+        with self._lock:
+            if self._answered_from is not snapshot or asked not in self._answers:
+                return None
+            self._answers.move_to_end(asked)
+            return self._answers[asked]
+
+    def _keep_answer(self, snapshot: _Snapshot, asked: tuple[object, ...], answer: Results) -> None:
+        if not self._remember or len(answer.hits) > MOST_REMEMBERED:
+            return
+        with self._lock:
+            if self._snapshot is not snapshot:
+                return
+            if self._answered_from is not snapshot:
+                self._answers.clear()
+                self._answered_from = snapshot
+            self._answers[asked] = answer
+            while len(self._answers) > self._remember:
+                self._answers.popitem(last=False)
 
     # The three kinds of answer
 

@@ -93,8 +93,10 @@ def serve(listener: socket.socket, workers: int = 1, *, work: bool = True) -> No
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=60,  # a process that has much to do may answer late; ended for that, it drops all that it does
         proxy_headers=os.environ.get("PRESSRUN_BEHIND_PROXY") == "1",
     )
+    _name_address(listener)
     # uvicorn ends by sending itself the signal that it was sent. The default would end us at once, and not the process beside.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as beside:
@@ -108,6 +110,13 @@ def serve(listener: socket.socket, workers: int = 1, *, work: bool = True) -> No
             Multiprocess(config, sockets=[listener]).run()
         else:
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _name_address(listener: socket.socket) -> None:
+    """Tell this process and those that it starts where the links in mails lead, unless the owner named an address or a host."""
+    if os.environ.get("PRESSRUN_URL") or os.environ.get("PRESSRUN_HOSTS"):
+        return
+    os.environ["PRESSRUN_URL"] = settings.SITE_URL = f"http://localhost:{listener.getsockname()[1]}"
 
 
 @contextmanager

@@ -39,10 +39,10 @@ RUNS_AT_ONCE = _count("PRESSRUN_RUNS_AT_ONCE", 1)
 RUNS_WAITING = _count("PRESSRUN_RUNS_WAITING", 20)
 
 
-def _days(name: str, usual: int) -> int:
+def _days(name: str, usual: int, unit: str = "days") -> int:
     text = os.environ.get(name, "") or str(usual)
     if not (text.isascii() and text.isdigit() and int(text) < 100_000):
-        raise ImproperlyConfigured(f"{name} must be a number of days, 0 for never, got {text[:40]!r}.")
+        raise ImproperlyConfigured(f"{name} must be a number of {unit}, 0 for never, got {text[:40]!r}.")
     return int(text)
 
 
@@ -152,7 +152,7 @@ def _database() -> dict[str, Any]:
         "NAME": HOME / "pressrun.sqlite3",
         "OPTIONS": {
             # Readers never wait for the writer; a writer that finds another one waits instead of failing half-way.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32768; PRAGMA foreign_keys=ON;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384; PRAGMA foreign_keys=ON;",
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
         },
@@ -258,6 +258,14 @@ DEFAULT_FROM_EMAIL = formataddr((" ".join(SITE_NAME.split()), MAIL_SENDER))
 SITE_URL = parse_site(os.environ.get("PRESSRUN_URL") or (f"https://{_HOSTS[0]}" if _HOSTS else "http://localhost:8017"))
 # Webhooks may lead to private addresses, such as a chat server in the same network.
 WEBHOOKS_PRIVATE = os.environ.get("PRESSRUN_WEBHOOKS_PRIVATE") == "1"
+
+CACHES = {
+    # Counters of limits and a few numbers. A full one throws away at random, so it must hold those of many addresses.
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}},
+    "pages": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "pages", "OPTIONS": {"MAX_ENTRIES": 300}},
+}
+# How long a page is kept for those whom nothing tells apart: readers without a cookie or a token.
+PAGE_SECONDS = _days("PRESSRUN_PAGE_SECONDS", 5, "seconds")
 
 # How often an account may do something; an address may do it ADDRESS_FACTOR times as often.
 LIMITS = parse_rates(

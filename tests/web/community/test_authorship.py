@@ -34,6 +34,8 @@ def peiyu(owner: User) -> User:
 def test_a_confirmed_address_at_the_authors_institution_verifies(peiyu: User, paper: Paper) -> None:
     made = authorship.claim(peiyu, paper, "Peiyu Liu")
     assert (made.state, made.how, made.why) == ("verified", "mail", "confirmed address at zju.example")
+    logged = AuditEntry.objects.latest("pk")
+    assert (logged.action, logged.actor, logged.reason) == ("verified by address", peiyu, made.why)
 
 
 def test_an_address_that_is_not_confirmed_does_not(peiyu: User, paper: Paper) -> None:

@@ -54,6 +54,7 @@ def test_a_new_person_signs_up_confirms_by_mail_and_signs_in() -> None:
     # Nobody gets in before the address is confirmed.
     assert client.post("/account/login/", {"login": "ada", "password": PASSWORD}).headers["Location"] == "/account/confirm-email/"
     assert client.get("/account").status_code == 302
+    assert mail.outbox[-1].body.startswith("Hello from pressrun!")
     link = _link_in_mail()
     assert client.get(link).status_code == 200  # a mail scanner that follows the link confirms nothing
     assert not EmailAddress.objects.get().verified

@@ -93,11 +93,9 @@ def _request_id(request: HttpRequest) -> str:
 
 def find_paper(text: str) -> Paper:
     """The paper of an id in any of its forms, with its organisation and topics. Raises Http404 with a sentence."""
-    found = (
-        Paper.objects.by_id(text).select_related("organisation").prefetch_related("topics", "outcomes__run").first()
-        if text
-        else None
-    )
+    papers = Paper.objects.with_facts()
+    # By its very id first: that is what most ask for, and a third of the work.
+    found = (papers.filter(public_id=text).first() or papers.by_id(text).first()) if text else None
     if found is None:
         raise Http404(f"There is no paper {text[:200]!r} here.")
     return found

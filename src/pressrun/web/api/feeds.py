@@ -33,6 +33,7 @@ from pressrun.web.papers import lists
 from pressrun.web.papers.lists import PaperList
 from pressrun.web.papers.models import Author, Organisation, Paper, Topic
 from pressrun.web.papers.results import search_url
+from pressrun.web.people.limits import spend
 
 __all__ = ["NAMESPACE", "as_text", "item_id"]
 
@@ -172,7 +173,7 @@ def _syndicate(kind: type[_Feed], page: Page) -> str:
             updateddate=paper.modified,
             unique_id=item_id(paper),
             unique_id_is_permalink=False,
-            categories=[one_line(topic.name) for topic in paper.topics.all()],
+            categories=[one_line(topic.name) for topic in paper.filed_under],
             authors=[one_line(name) for name in paper.author_names],
             paper=paper,
         )
@@ -217,7 +218,7 @@ def _json_item(page: Page, paper: Paper) -> dict[str, Any]:
         "date_published": utc(_day_of(paper)),
         "date_modified": utc(paper.modified),
         "authors": [{"name": one_line(name)} for name in paper.author_names],
-        "tags": [topic.name for topic in paper.topics.all()],
+        "tags": [topic.name for topic in paper.filed_under],
         "_pr": {name.removeprefix("pr:"): text for name, text in _facts_of({"paper": paper})},
     }
     if paper.arxiv_url or paper.doi_url:
@@ -243,6 +244,7 @@ def feed(request: HttpRequest, kind: str, format: str, of: str = "") -> HttpResp
     number = whole_number("page", request.GET.get("page", "1"), low=1, high=lists.LAST_PAGE)
     base, here = request.build_absolute_uri("/").rstrip("/"), request.get_full_path()
     if kind == "search":
+        spend(request, "search")
         page = _search(base, here, request.GET.get("q", ""), request.GET.get("mode") or "hybrid", number)
     else:
         page = _list(base, here, kind, of, request.GET.get("sort", ""), number, format)
@@ -267,7 +269,7 @@ def as_text(*, query: str = "", trending: bool = False, format: str = "atom", ba
 
 def _list(base: str, here: str, kind: str, of: str, sort: str, number: int, format: str) -> Page:
     found, day = _find(kind, of, sort)
-    shown = lists.page_of(found.papers.select_related("organisation").prefetch_related("topics"), number, PER_PAGE)
+    shown = lists.page_of(found.papers.with_topics(), number, PER_PAGE)
     links = _turns(here, number, further=shown.has_next())
     # The neighbours in time are the archive that a reader can go back through.
     for rel, neighbour in (("prev-archive", found.previous), ("next-archive", found.following)):

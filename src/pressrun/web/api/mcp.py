@@ -210,7 +210,7 @@ def list_papers(
     page: Annotated[int, Field(ge=1, le=1000)] = 1,
 ) -> ListAnswer:
     found = lists.by_name(kind, _usable(value))
-    shown = lists.page_of(found.papers.select_related("organisation").prefetch_related("topics"), page, 20)
+    shown = lists.page_of(found.papers.with_topics(), page, 20)
     papers = [_brief(paper) for paper in shown.object_list]
     return ListAnswer(title=found.title, total=shown.paginator.count, page=page, pages=shown.paginator.num_pages, papers=papers)
 
@@ -315,7 +315,7 @@ def _brief(paper: Paper) -> Brief:
         authors=paper.author_names,
         published=paper.published.isoformat() if paper.published else None,
         organisation=paper.organisation.name if paper.organisation else "",
-        topics=[topic.name for topic in paper.topics.all()],
+        topics=[topic.name for topic in paper.filed_under],
         votes=paper.votes,
         text=text,
     )

@@ -26,7 +26,7 @@ def markdown(paper: Paper, address: str) -> str:
         ("Published", paper.published.isoformat() if paper.published else ""),
         ("Listed", paper.listed.isoformat() if paper.listed else ""),
         ("Journal", paper.journal),
-        ("Topics", ", ".join(topic.name for topic in paper.topics.all())),
+        ("Topics", ", ".join(topic.name for topic in paper.filed_under)),
         ("arXiv", paper.arxiv_url),
         ("DOI", paper.doi_url),
         ("PDF", paper.best_pdf_url),

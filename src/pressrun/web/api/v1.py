@@ -349,7 +349,7 @@ def paper_facts(request: HttpRequest | None, paper: Paper) -> dict[str, Any]:
         "published": paper.published,
         "listed": paper.listed,
         "organisation": {"name": paper.organisation.name, "slug": paper.organisation.slug} if paper.organisation else None,
-        "topics": [{"name": topic.name, "slug": topic.slug} for topic in paper.topics.all()],
+        "topics": [{"name": topic.name, "slug": topic.slug} for topic in paper.filed_under],
         "categories": paper.categories,
         "arxiv_id": paper.arxiv_id or "",
         "doi": paper.doi,
@@ -382,7 +382,7 @@ def _named(model: type[Topic | Author | Organisation], kind: str, slug: str) -> 
 
 
 def _page(request: HttpRequest, title: str, rows: PaperQuerySet, sort: str, page: int, size: int) -> dict[str, Any]:
-    shown = lists.page_of(rows.select_related("organisation").prefetch_related("topics", "outcomes__run"), page, size)
+    shown = lists.page_of(rows.with_facts(), page, size)
     return {
         "title": title,
         "total": shown.paginator.count,

@@ -45,6 +45,8 @@ def claim(user: User, paper: Paper, name: str, why: str = "") -> AuthorClaim:
     if vouched:
         made.state, made.how, made.decided = AuthorClaim.State.VERIFIED, AuthorClaim.How.MAIL, timezone.now()
         made.why = f"confirmed address at {vouched}"
+        subject = f"{user.get_username()} as {name} of {paper.title}"
+        log(user, "verified by address", subject, address=paper.get_absolute_url(), reason=made.why)
     return _saved(made)
 
 

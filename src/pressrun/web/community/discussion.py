@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from html import unescape
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -11,6 +12,7 @@ from django.core.paginator import Page
 from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
+from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
 
 from pressrun.web.alerts.events import publish
@@ -281,6 +283,6 @@ def answers_to_claims(paper: Paper) -> dict[str, list[Said]]:
 
 
 def excerpt(text: str, most: int = 200) -> str:
-    """The beginning of a comment on one line, as plain text."""
-    line = " ".join(text.split())
+    """The beginning of a comment on one line, as plain text, without the signs of Markdown."""
+    line = " ".join(unescape(strip_tags(markdown.render(text))).split())
     return line if len(line) <= most else line[: most - 1].rsplit(" ", 1)[0] + "…"

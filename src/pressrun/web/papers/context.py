@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import date
 
@@ -44,8 +45,10 @@ def state() -> State:
     """The numbers of the last few seconds: counting millions of rows for every page would cost more than the page."""
     known: State | None = cache.get("papers-state")
     if known is None:
+        began = time.perf_counter()
         known = State(Paper.objects.visible().count(), latest_day(), _index_status())
-        cache.set("papers-state", known, SECONDS_KEPT)
+        # Of a large site for longer: counting must not take more than a hundredth of the time.
+        cache.set("papers-state", known, max(SECONDS_KEPT, 100 * (time.perf_counter() - began)))
     return known
 
 

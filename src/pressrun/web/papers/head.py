@@ -22,7 +22,7 @@ def highwire(paper: Paper, url: str) -> list[tuple[str, str]]:
         ("citation_doi", paper.doi),
         ("citation_arxiv_id", paper.arxiv_id or ""),
         ("citation_abstract", paper.abstract),
-        ("citation_keywords", "; ".join(topic.name for topic in paper.topics.all())),
+        ("citation_keywords", "; ".join(topic.name for topic in paper.filed_under)),
         ("citation_public_url", url),
     ]
     return [(name, content) for name, content in tags if content]
@@ -47,7 +47,7 @@ def json_ld(paper: Paper, url: str) -> dict[str, Any]:
         "datePublished": paper.published.isoformat() if paper.published else "",
         "abstract": paper.abstract,
         "description": paper.summary,
-        "keywords": [topic.name for topic in paper.topics.all()],
+        "keywords": [topic.name for topic in paper.filed_under],
         "identifier": [address for address in (paper.arxiv_url, paper.doi_url) if address],
         "sameAs": [address for address in (paper.arxiv_url, paper.doi_url) if address],
         "isPartOf": {"@type": "Periodical", "name": paper.journal} if paper.journal else None,

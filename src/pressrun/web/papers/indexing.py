@@ -24,6 +24,8 @@ MEMORY = 64 << 20
 """Bytes of papers held before a piece of the index is written: an import has to do with 300 MB in all."""
 WAIT = 60.0  # seconds that one writer waits for another
 REST = 1.0
+ANSWERS = 1000
+"""Answers that a process remembers for readers who ask the same, until the index changes."""
 State = tuple[datetime, int]
 """When a paper was changed, and its votes, which change without it."""
 
@@ -35,7 +37,7 @@ def index_path() -> Path:
 @lru_cache(maxsize=1)
 def index() -> SearchIndex:
     """The index that this process reads. It follows the writer by itself."""
-    return SearchIndex.open(index_path())
+    return SearchIndex.open(index_path(), remember=ANSWERS)
 
 
 def document(paper: Paper) -> Document:

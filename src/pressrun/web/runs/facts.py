@@ -38,8 +38,10 @@ class Strip:
 
 
 def latest(paper: Paper) -> list[Outcome]:
-    """The outcomes that count for a paper, in the order of its claims. Prefetch `outcomes` for many papers."""
-    return _of_one(installed.of_paper(paper), (each for each in paper.outcomes.all() if each.latest))
+    """The outcomes that count for a paper, in the order of its claims. Read many papers `with_facts`."""
+    read: list[Outcome] | None = getattr(paper, "outcomes_read", None)
+    outcomes = paper.outcomes.all() if read is None else read
+    return _of_one(installed.of_paper(paper), (each for each in outcomes if each.latest))
 
 
 def _of_one(replication: Replication | None, outcomes: Iterable[Outcome]) -> list[Outcome]:

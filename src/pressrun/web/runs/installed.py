@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 from pressrun import catalog
 from pressrun.replicate import Replication, discover
@@ -15,6 +16,7 @@ from pressrun.web.runs.models import SCALES
 __all__ = ["by_name", "forget", "of_paper", "paper_of", "problems", "replications", "scale_words"]
 
 SECONDS_KEPT = 10
+_looking = Lock()
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,14 @@ def forget() -> None:
 
 
 def _known() -> _Known:
-    return _look(int(time.monotonic() / SECONDS_KEPT))
+    moment = int(time.monotonic() / SECONDS_KEPT)
+    with _looking:  # when the time is up one looks, and not everybody who asks meanwhile
+        return _look(moment)
 
 
 @lru_cache(maxsize=1)
 def _look(_moment: int) -> _Known:
-    """Reading the metadata of every installed package takes longer than a page may."""
+    """Reading the metadata of installed packages takes longer than a page may."""
     found = discover()
     by_paper: dict[str, Replication] = {}
     for each in sorted(found.replications.values(), key=lambda one: (one.distribution != "pressrun", one.name)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -91,10 +91,13 @@ def sync_run(path: Path) -> Run | None:
     except RunError as problem:
         return _broken(path, folder, told(problem))
     paper = installed.paper_of(record.paper)
+    columns = _columns(record, folder, paper)
+    if not record.state.final and (same := _as_known(record.id, columns)):
+        return same  # every page that shows runs asks after those that move, and reading must not become writing
     judged = _judged(path) if record.counts else None
     with transaction.atomic():
         before = Run.objects.filter(run_id=record.id).first()
-        run, _ = Run.objects.update_or_create(run_id=record.id, defaults=_columns(record, folder, paper))
+        run, _ = Run.objects.update_or_create(run_id=record.id, defaults=columns)
         if judged and not (before and before.counts and before.outcomes.exists()):
             run.outcomes.all().delete()
             Outcome.objects.bulk_create(_outcomes(judged, run, paper))
@@ -106,6 +109,12 @@ def sync_run(path: Path) -> Run | None:
         if judged and paper and run.state == State.SUCCEEDED.value and not (before and before.counts):
             _publish(run, paper)
     return run
+
+
+def _as_known(run_id: str, columns: Mapping[str, object]) -> Run | None:
+    """The row of a run, if it says the same already."""
+    run = Run.objects.select_related("paper").filter(run_id=run_id).first()
+    return run if run and all(getattr(run, name) == value for name, value in columns.items()) else None
 
 
 def _publish(run: Run, paper: Paper) -> None:

@@ -114,6 +114,10 @@
     actions[event.key]();
   });
 
+  // Where the ways to everything need more room than there is, the one to this page is in sight.
+  const ways = document.querySelector(".masthead nav ul"), here = ways?.querySelector("[aria-current]");
+  if (here) ways.scrollLeft = here.offsetLeft - (ways.clientWidth - here.offsetWidth) / 2;
+
   // htmx: what it brought in gets its maths; a longer list moves the focus to its first new card; counts are read out.
   let before = 0;
   document.addEventListener("htmx:beforeRequest", () => { before = all(".card").length; });
