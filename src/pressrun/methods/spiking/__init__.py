@@ -8,6 +8,7 @@ share one arbitrary unit; time is counted in steps.
 
 from __future__ import annotations
 
+from .alif import ALIFNeuron, alif
 from .ei import EIConv2d, EILinear, NonNegativeSGD, ei_current, ei_parameter_groups, replace_zeros_ste, scale_gradient
 from .lif import LIFNeuron, lif
 from .networks import LayerStatistics, SpikingMLP, layer_statistics, spiking_mlp
@@ -15,12 +16,14 @@ from .surrogate import SURROGATES, spike, surrogate_derivative
 
 __all__ = [
     "SURROGATES",
+    "ALIFNeuron",
     "EIConv2d",
     "EILinear",
     "LIFNeuron",
     "LayerStatistics",
     "NonNegativeSGD",
     "SpikingMLP",
+    "alif",
     "ei_current",
     "ei_parameter_groups",
     "layer_statistics",
