@@ -150,7 +150,10 @@ def test_a_surrogate_has_the_height_worked_out_by_hand(surrogate: str, u: float,
     assert surrogate_derivative(torch.tensor(u), surrogate).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("surrogate", "area"), [(name, 2 / 25 if name == "fast_sigmoid" else 1.0) for name in SURROGATES if name != "straight_through"])
+@pytest.mark.parametrize(
+    ("surrogate", "area"),
+    [(name, 2 / 25 if name == "fast_sigmoid" else 1.0) for name in SURROGATES if name != "straight_through"],
+)
 def test_a_surrogate_is_symmetric_and_has_the_area_of_its_formula(surrogate: str, area: float) -> None:
     u = torch.linspace(-400, 400, 800_001, dtype=torch.float64)
     derivative = surrogate_derivative(u, surrogate)

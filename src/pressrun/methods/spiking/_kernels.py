@@ -60,7 +60,7 @@ def _exponential(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (th
         y = max(x, lowest)
         n = whole(y * per_ln2 - half)
         r = (y - number(n) * much) - number(n) * little
-        if single:
+        if single:  # noqa: SIM108 (numba leaves out the branch not taken)
             p = c7
         else:
             p = (((((c13 * r + c12) * r + c11) * r + c10) * r + c9) * r + c8) * r + c7
@@ -97,17 +97,17 @@ def rectangle(u: float, a: float, b: float, one: float) -> float:
 
 
 @bump
-def gaussian(u: float, a: float, b: float, one: float) -> float:
+def gaussian(u: float, a: float, b: float, one: float) -> float:  # noqa: ARG001
     return b * exponential(-(a * u) * (a * u))
 
 
 @bump
-def two_sided(u: float, a: float, b: float, one: float) -> float:
+def two_sided(u: float, a: float, b: float, one: float) -> float:  # noqa: ARG001
     return b * exponential(-abs(a * u))
 
 
 @bump
-def straight_through(u: float, a: float, b: float, one: float) -> float:
+def straight_through(u: float, a: float, b: float, one: float) -> float:  # noqa: ARG001
     return b
 
 

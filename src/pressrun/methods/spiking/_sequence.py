@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from math import prod
 from threading import Thread
 from types import ModuleType
@@ -225,7 +226,12 @@ def compiled_forward(
     h, stride = (np.empty(x.numel(), number), size) if keep else (np.empty(size, number), 0)
     if not adaptive:
         _for_all(module.lif_forward, x, *_flat(x), potential, spikes, h, stride, *numbers)
-        return _shaped(spikes, x.shape), _shaped(potential, x.shape[1:]), None, (_shaped(h, x.shape if keep else x.shape[1:]), None)
+        return (
+            _shaped(spikes, x.shape),
+            _shaped(potential, x.shape[1:]),
+            None,
+            (_shaped(h, x.shape if keep else x.shape[1:]), None),
+        )
     adaptation, level = _state(a, x), np.empty_like(h)
     _for_all(
         module.alif_forward, x, *_flat(x), potential, adaptation, spikes, h, level, stride, *numbers, number(rho), number(beta)
@@ -290,7 +296,7 @@ def _for_all(kernel: Callable[..., None], x: Tensor, *arguments: object) -> None
     size = x.numel() // len(x)
     pieces = max(1, min(torch.get_num_threads(), x.numel() // ENOUGH_FOR_A_THREAD))
     bounds = [size * piece // pieces for piece in range(pieces + 1)]
-    others = [Thread(target=kernel, args=(*arguments, lo, hi)) for lo, hi in zip(bounds[1:-1], bounds[2:], strict=True)]
+    others = [Thread(target=kernel, args=(*arguments, lo, hi)) for lo, hi in pairwise(bounds[1:])]
     for thread in others:
         thread.start()
     try:
