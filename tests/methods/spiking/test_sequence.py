@@ -69,6 +69,28 @@ def test_compiled_and_looped_agree(
     assert_same(found, results(run, *inputs(dtype), **constants))
 
 
+@pytest.mark.parametrize("surrogate", list(SURROGATES))
+def test_what_is_not_a_number_or_far_from_the_threshold_ends_the_same_on_both_paths(
+    surrogate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = (
+        torch.tensor([float("nan"), 1e30, -1e30, float("inf"), -float("inf"), 88.0, -710.0])
+        .expand(3, -1)
+        .clone()
+        .requires_grad_()
+    )
+
+    def both() -> tuple[Tensor, Tensor]:
+        spikes = lif(x, tau=1.5, surrogate=surrogate)[0]
+        return spikes, torch.autograd.grad(spikes.sum(), x)[0]
+
+    spikes, gradient = both()
+    looped(monkeypatch)
+    expected = both()
+    assert torch.equal(spikes, expected[0])
+    torch.testing.assert_close(gradient, expected[1], equal_nan=True)
+
+
 @pytest.mark.parametrize(
     "arrange",
     [
@@ -137,8 +159,7 @@ def test_a_network_under_torch_compile_gives_the_same() -> None:
         spikes = model[:4](x)
         return spikes, model[4](spikes)
 
-    torch.manual_seed(1)
-    x, model, other = torch.rand(8, 16, 20) * 2, network(), network()
+    x, model, other = torch.linspace(0, 20, 8 * 16 * 20).view(8, 16, 20), network(), network()
     expected, found = traced(model, x), torch.compile(traced, fullgraph=True)(other, x)
     assert 50 < expected[0].sum() < 3000
     assert torch.equal(found[0], expected[0])
@@ -183,9 +204,11 @@ def test_symbolic_tracing_keeps_a_layer_as_one_call() -> None:
 
 
 def test_the_operator_passes_the_checks_of_torch() -> None:
-    x, v, _ = inputs(torch.float64)
+    x, v, a = (tensor.detach() for tensor in inputs(torch.float64))
     constants = _sequence.Constants(0.5, 1.0, False, True, "sigmoid", 4.0)
-    torch.library.opcheck(torch.ops.pressrun.sequence.default, (x, v, x.new_zeros(0), *constants))
+    for state in ((x.new_zeros(0), *constants), (a, *constants._replace(rho=0.9, beta=0.2, adaptive=True))):
+        torch.library.opcheck(torch.ops.pressrun.sequence.default, (x, v, *state))
+        torch.library.opcheck(torch.ops.pressrun.sequence_backward.default, (x, v, state[0], x, v, *state))
 
 
 def python(code: str) -> str:

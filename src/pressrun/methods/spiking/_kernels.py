@@ -1,8 +1,8 @@
 """Compiled loops over time for `_sequence`: the same arithmetic as its loops of tensors, without a tensor for every operation.
 
-Every function works on the neurons lo to hi and releases the interpreter's lock. Arrays are flat: element i of step t is at t * stride + i; a stride of 0 shows the same current at every step. Products
-and sums of potentials are rounded one by one, so that spikes are those of the loops of tensors to the bit. Slices are filled in loops:
-assigning to them takes numba seconds to compile.
+Every function works on the neurons lo to hi and releases the interpreter's lock. Arrays are flat: element i of step t is at
+t * stride + i; a stride of 0 shows the same current at every step. Products and sums of potentials are rounded one by one, so that spikes
+are those of the loops of tensors to the bit. Slices are filled in loops: assigning to them takes numba seconds to compile.
 
 Only `_sequence` imports this module, on first use, because that imports numba.
 """
@@ -31,11 +31,10 @@ bump = register_jitable(fastmath={"contract"}, error_model="numpy")
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function, compiled at its first call; on disk for later processes where a folder can be written."""
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither beside this file nor in the user's cache
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 def exponential(x: float) -> float:
@@ -44,10 +43,11 @@ def exponential(x: float) -> float:
 
 
 @overload(exponential, jit_options={"fastmath": {"contract"}})
-def _exponential(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (the signature of what it returns)
+def _exponential(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (it has to look like what it returns)
     # x = n ln 2 + r with |r| <= ln 2 / 2; the series of exp(r) is cut where its next term is below the rounding.
     single = x == numba.float32
-    number, whole = (np.float32, np.int32) if single else (np.float64, np.int64)
+    number: Any = np.float32 if single else np.float64
+    whole: Any = np.int32 if single else np.int64
     lowest, digits, bias = (number(-87), whole(23), whole(127)) if single else (number(-708), whole(52), whole(1023))
     # ln 2 in two parts, the first with so few digits that n times it is exact
     high = Fraction(355, 512) if single else Fraction(int(LN_2 * 2**32), 2**32)
@@ -57,8 +57,8 @@ def _exponential(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (th
     c8, c9, c10, c11, c12, c13 = (number(1 / factorial(n)) for n in range(8, 14))
 
     def of(x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        y = max(x, lowest)
-        n = whole(y * per_ln2 - half)
+        n = whole((x if x > lowest else lowest) * per_ln2 - half)
+        y = lowest if x < lowest else x  # what is not a number stays that
         r = (y - number(n) * much) - number(n) * little
         if single:  # noqa: SIM108 (numba leaves out the branch not taken)
             p = c7
@@ -88,7 +88,8 @@ def fast_sigmoid(u: float, a: float, b: float, one: float) -> float:
 
 @bump
 def triangle(u: float, a: float, b: float, one: float) -> float:
-    return max(one - one, b - a * abs(u))
+    height = b - a * abs(u)
+    return one - one if height < 0 else height
 
 
 @bump

@@ -9,7 +9,7 @@ because the exponential functions of the two do. Under `torch.compile`, tracing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from math import prod
 from threading import Thread
@@ -51,7 +51,7 @@ def run(x: Tensor, v: Tensor | None, a: Tensor | None, constants: Constants) -> 
         return found
     v = torch.zeros_like(x[0]) if v is None else v
     a = (torch.zeros_like(x[0]) if constants.adaptive else x.new_zeros(0)) if a is None else a
-    spikes, last, adaptation = torch.ops.pressrun.sequence(x, v, a, *constants)
+    spikes, last, adaptation = _Traced.apply(x, v, a, *constants)  # type: ignore[no-untyped-call]
     return spikes, last, adaptation if constants.adaptive else None
 
 
@@ -74,7 +74,7 @@ def kernels() -> ModuleType | None:
         from . import _kernels
     except ImportError:
         return None
-    return None if numba.config.DISABLE_JIT else _kernels
+    return None if numba.config.DISABLE_JIT else _kernels  # type: ignore[attr-defined]
 
 
 Kept = tuple[Tensor, Tensor | None]
@@ -100,8 +100,13 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *above: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        found = backward(ctx.saved_tensors, *above, ctx.constants)
+    def backward(  # type: ignore[no-untyped-def]
+        ctx,  # noqa: ANN001
+        above: Tensor | None,
+        above_v: Tensor | None,
+        above_a: Tensor | None,
+    ) -> tuple[Tensor | None, ...]:
+        found = backward(ctx.saved_tensors, above, above_v, above_a, ctx.constants)
         return *(grad if needed else None for grad, needed in zip(found, ctx.needs_input_grad[:3], strict=True)), None
 
 
@@ -306,27 +311,24 @@ def _for_all(kernel: Callable[..., None], x: Tensor, *arguments: object) -> None
             thread.join()
 
 
-@torch.library.custom_op("pressrun::sequence", mutates_args=())
-def _sequence(
-    x: Tensor,
-    v: Tensor,
-    a: Tensor,
-    decay: float,
-    threshold: float,
-    hard: bool,
-    detach_reset: bool,
-    surrogate: str,
-    slope: float,
-    rho: float,
-    beta: float,
-    adaptive: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    constants = Constants(decay, threshold, hard, detach_reset, surrogate, slope, rho, beta, adaptive)
-    spikes, last, adaptation, _ = forward(x, v, a, constants, keep=False)
+# Operators, so that torch neither looks into the loops nor writes them out step by step where it records what is done.
+CONSTANTS = (
+    "float decay, float threshold, bool hard, bool detach_reset, str surrogate, float slope, float rho, float beta, bool adaptive"
+)
+torch.library.define("pressrun::sequence", f"(Tensor x, Tensor v, Tensor a, {CONSTANTS}) -> (Tensor, Tensor, Tensor)")
+torch.library.define(
+    "pressrun::sequence_backward",
+    f"(Tensor x, Tensor v, Tensor a, Tensor above, Tensor above_v, Tensor above_a, {CONSTANTS}) -> (Tensor, Tensor, Tensor)",
+)
+
+
+@torch.library.impl("pressrun::sequence", "CompositeExplicitAutograd")
+def _sequence(x: Tensor, v: Tensor, a: Tensor, *constants: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+    spikes, last, adaptation, _ = forward(x, v, a, Constants(*constants), keep=False)
     return spikes, last, x.new_empty(0) if adaptation is None else adaptation
 
 
-@torch.library.custom_op("pressrun::sequence_backward", mutates_args=())
+@torch.library.impl("pressrun::sequence_backward", "CompositeExplicitAutograd")
 def _sequence_backward(
     x: Tensor,
     v: Tensor,
@@ -334,19 +336,10 @@ def _sequence_backward(
     above: Tensor,
     above_v: Tensor,
     above_a: Tensor,
-    decay: float,
-    threshold: float,
-    hard: bool,
-    detach_reset: bool,
-    surrogate: str,
-    slope: float,
-    rho: float,
-    beta: float,
-    adaptive: bool,
+    *constants: Any,  # noqa: ANN401
 ) -> tuple[Tensor, Tensor, Tensor]:
-    constants = Constants(decay, threshold, hard, detach_reset, surrogate, slope, rho, beta, adaptive)
-    kept = forward(x, v, a, constants, keep=True)[3]
-    grad, grad_v, grad_a = backward(kept, above, above_v, above_a, constants)
+    kept = forward(x, v, a, Constants(*constants), keep=True)[3]
+    grad, grad_v, grad_a = backward(kept, above, above_v, above_a, Constants(*constants))
     return grad, grad_v, x.new_empty(0) if grad_a is None else grad_a
 
 
@@ -354,21 +347,25 @@ def _shapes(x: Tensor, v: Tensor, a: Tensor, *_: object) -> tuple[Tensor, Tensor
     return x.new_empty(x.shape), x.new_empty(v.shape), x.new_empty(a.shape)
 
 
-_sequence.register_fake(_shapes)
-_sequence_backward.register_fake(_shapes)
+class _Traced(torch.autograd.Function):
+    """The node of the graph around the operators, for whoever looks into it."""
 
+    generate_vmap_rule = True
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:  # noqa: ANN401, ARG001 (torch's own class)
-    ctx.save_for_backward(*inputs[:3])
-    ctx.constants = inputs[3:]
+    @staticmethod
+    def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+        found: tuple[Tensor, Tensor, Tensor] = torch.ops.pressrun.sequence(*arguments)
+        return found
 
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:  # noqa: ANN401, ARG004
+        ctx.save_for_backward(*inputs[:3])
+        ctx.constants = inputs[3:]
 
-def _differentiate(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-    found = torch.ops.pressrun.sequence_backward(*ctx.saved_tensors, *above, *ctx.constants)
-    return *found, *(None for _ in ctx.constants)
-
-
-_sequence.register_autograd(_differentiate, setup_context=_remember)
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        found = torch.ops.pressrun.sequence_backward(*ctx.saved_tensors, *above, *ctx.constants)
+        return *found, *(None for _ in ctx.constants)
 
 
 def _many(
@@ -396,7 +393,7 @@ def _many(
     return found, (1, 0, 0 if adaptive else None)
 
 
-_sequence.register_vmap(lambda info, in_dims, *arguments: _many(torch.ops.pressrun.sequence, (0,), info, in_dims, *arguments))
-_sequence_backward.register_vmap(
-    lambda info, in_dims, *arguments: _many(torch.ops.pressrun.sequence_backward, (0, 3), info, in_dims, *arguments)
-)
+torch.library.register_fake("pressrun::sequence", _shapes)
+torch.library.register_fake("pressrun::sequence_backward", _shapes)
+torch.library.register_vmap("pressrun::sequence", partial(_many, torch.ops.pressrun.sequence, (0,)))
+torch.library.register_vmap("pressrun::sequence_backward", partial(_many, torch.ops.pressrun.sequence_backward, (0, 3)))

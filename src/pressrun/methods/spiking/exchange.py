@@ -95,7 +95,7 @@ def from_nir(
             case "Conv2d":
                 layers.append(_convolution(node))
             case "AvgPool2d":
-                layers.append(nn.AvgPool2d(*(_pair(each) for each in (node.kernel_size, node.stride, node.padding))))
+                layers.append(nn.AvgPool2d(_pair(node.kernel_size), _pair(node.stride), _pair(node.padding)))
             case "Flatten":
                 layers.append(nn.Flatten(*(int(dim) + 1 if dim >= 0 else int(dim) for dim in (node.start_dim, node.end_dim))))
             case "LIF" | "IF":
