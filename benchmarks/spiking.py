@@ -16,9 +16,10 @@ Before anything is timed, every contender must give the spikes of the plain loop
 held to ours with the same choices instead: snnTorch's goes through the reset, Norse's too and with another surrogate, whose slope is 1 whatever it is given. Norse's
 neuron halves its input, so it is given twice of it.
 
-Every round times every contender once, in turn and never at once; a ratio is the median over the rounds of the ratios within a
-round, so that a machine whose speed drifts does not decide. Memory is how far one process's peak resident size rises above what
-it is with the network built, in a process for each contender; networks see a batch of 1,024 there.
+Times are CPU time, which other load on the machine disturbs least. Every round times every contender once, in turn; a ratio is the
+median over the rounds of the ratios within a round, so that a machine whose speed drifts does not decide. Memory is how far one
+process's peak resident size rises above what it is with the network built, in a process for each contender; networks see a batch of
+1,024 there.
 """
 
 from __future__ import annotations
@@ -342,10 +343,11 @@ def network_step(name: str, depth: int, batch: int = BATCH) -> Step:
 
 
 def milliseconds(step: Step, repeats: int) -> float:
-    start = time.perf_counter()
+    """CPU time of a step: on one thread that is the time it takes, whatever else the machine is doing."""
+    start = time.process_time()
     for _ in range(repeats):
         step()
-    return (time.perf_counter() - start) / repeats * 1e3
+    return (time.process_time() - start) / repeats * 1e3
 
 
 def compare(steps: dict[str, Step], rounds: int) -> dict[str, tuple[float, float]]:
@@ -392,7 +394,7 @@ def resident_kib(field: str) -> int:
 def show(title: str, rows: dict[str, tuple[float, float]], memory: dict[str, float]) -> None:
     print(f"\n{title}\n{'':28}{'ms':>9}{'ratio':>8}{'peak MiB':>10}")
     for name, (ms, ratio) in rows.items():
-        print(f"{name:28}{ms:9.2f}{ratio:8.2f}{memory[name]:10.1f}")
+        print(f"{name:28}{ms:9.2f}{ratio:8.2f}{memory[name]:10.1f}", flush=True)
 
 
 def main() -> None:

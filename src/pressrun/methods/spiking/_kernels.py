@@ -158,7 +158,7 @@ def lif_forward(
     hi: int,
 ) -> None:
     """Spikes of all steps, and h in `kept`; v is the potential before the first step and becomes the one after the last."""
-    one = threshold / threshold
+    one = x.dtype.type(1)
     size = len(v)
     potential = v[lo:hi]
     for t in range(len(spikes) // size):
@@ -195,7 +195,7 @@ def lif_backward(surrogate: str) -> Callable[..., None]:
         hi: int,
     ) -> None:
         """The gradient of x from the gradient `above` of the spikes; `carry` is that of the last potential and becomes that of v."""
-        one = threshold / threshold
+        one = kept.dtype.type(1)
         size = len(carry)
         after = carry[lo:hi]
         for t in range(len(grad) // size - 1, -1, -1):
@@ -236,7 +236,7 @@ def alif_forward(
     hi: int,
 ) -> None:
     """As `lif_forward`, with the raised threshold in `levels`; a is the adaptation before the first step and after the last."""
-    one = threshold / threshold
+    one = x.dtype.type(1)
     size = len(v)
     potential = v[lo:hi]
     adaptation = a[lo:hi]
@@ -282,7 +282,7 @@ def alif_backward(surrogate: str) -> Callable[..., None]:
         hi: int,
     ) -> None:
         """As `lif_backward`; `carry_a` is the gradient of the last adaptation and becomes that of the first."""
-        one = threshold / threshold
+        one = kept.dtype.type(1)
         size = len(carry_v)
         after_v = carry_v[lo:hi]
         after_a = carry_a[lo:hi]
