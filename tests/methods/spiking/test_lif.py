@@ -131,20 +131,29 @@ def test_it_neither_changes_its_input_nor_needs_a_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("surrogate", "u", "expected"),
-    # sigmoid: 4 / 4 at 0; atan: 1 at 0, 1 / (1 + pi²) at 1; fast: 1 / (1 + 25)² at -1; triangle: 1 - .25
+    # sigmoid: 4 / 4 at 0; atan: 1 at 0, 1 / (1 + pi²) at 1; fast: 1 / (1 + 25)² at -1; triangle: 1 - .25;
+    # gaussian: 2 / sqrt(pi) e^-1 at 1/2; exponential: e^-2 at 1
     [
         ("sigmoid", 0.0, 1.0),
         ("atan", 0.0, 1.0),
         ("atan", 1.0, 0.0919997),
         ("fast_sigmoid", -1.0, 1 / 676),
         ("triangle", 0.25, 0.75),
+        ("rectangle", 0.49, 1.0),
+        ("rectangle", -0.51, 0.0),
+        ("gaussian", 0.5, 0.4151075),
+        ("exponential", -1.0, 0.1353353),
+        ("straight_through", 9.0, 1.0),
     ],
 )
 def test_a_surrogate_has_the_height_worked_out_by_hand(surrogate: str, u: float, expected: float) -> None:
     assert surrogate_derivative(torch.tensor(u), surrogate).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("surrogate", "area"), [("sigmoid", 1.0), ("atan", 1.0), ("fast_sigmoid", 2 / 25), ("triangle", 1.0)])
+@pytest.mark.parametrize(
+    ("surrogate", "area"),
+    [(name, 2 / 25 if name == "fast_sigmoid" else 1.0) for name in SURROGATES if name != "straight_through"],
+)
 def test_a_surrogate_is_symmetric_and_has_the_area_of_its_formula(surrogate: str, area: float) -> None:
     u = torch.linspace(-400, 400, 800_001, dtype=torch.float64)
     derivative = surrogate_derivative(u, surrogate)
@@ -172,7 +181,7 @@ def test_a_steeper_slope_narrows_the_bump() -> None:
         (lambda: lif(torch.zeros(4, 2), tau=0.5), "tau must be at least 1 step, got 0.5"),
         (lambda: lif(torch.zeros(4, 2), v_threshold=0.0), "v_threshold must be above the resting potential 0.0, got 0.0"),
         (lambda: LIFNeuron(v_reset=2.0), "v_threshold must be above the resting potential 2.0, got 1.0"),
-        (lambda: LIFNeuron(surrogate="step"), "surrogate must be one of sigmoid, atan, fast_sigmoid, triangle, got 'step'"),
+        (lambda: LIFNeuron(surrogate="step"), "surrogate must be one of sigmoid, atan, .*, straight_through, got 'step'"),
         (lambda: spike(torch.zeros(1), slope=-1), "slope must be positive, got -1"),
     ],
 )

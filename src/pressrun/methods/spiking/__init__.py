@@ -1,4 +1,5 @@
-"""Spiking networks: leaky integrate-and-fire and Izhikevich neurons, surrogate gradients, excitatory-inhibitory layers, reservoirs.
+"""Spiking networks: leaky, adaptive and Izhikevich neurons, surrogate gradients, excitatory-inhibitory layers, training on rates,
+spike-timing-dependent plasticity, reservoirs, and exchange with other tools.
 
 One convention for all of the room: time first, then the batch, then the rest, (T, B, ...). A static input has no time
 axis, (B, ...), and is shown for T steps. Nothing keeps a state between calls: a sequence starts from rest unless the
@@ -9,8 +10,10 @@ neurons, which know mV and ms.
 
 from __future__ import annotations
 
+from .alif import ALIFNeuron, alif
 from .dsr import DSRNetwork, DSRNeuron, dsr_rate, weighted_rate
 from .ei import EIConv2d, EILinear, NonNegativeSGD, ei_current, ei_parameter_groups, replace_zeros_ste, scale_gradient
+from .exchange import Gain, SpikingSequential, events_to_spikes, from_nir, spikes_to_events, to_nir
 from .homeostasis import Homeostasis, heterosynaptic_depression, synaptic_scaling
 from .izhikevich import IZHIKEVICH, IzhikevichNeuron, IzhikevichPopulation, IzhikevichState, izhikevich
 from .lif import LIFNeuron, lif
@@ -25,11 +28,13 @@ from .three_factor import RLSReadout, ThreeFactorReadout, three_factor_update
 __all__ = [
     "IZHIKEVICH",
     "SURROGATES",
+    "ALIFNeuron",
     "DSRNetwork",
     "DSRNeuron",
     "DetectorReport",
     "EIConv2d",
     "EILinear",
+    "Gain",
     "Homeostasis",
     "IzhikevichNeuron",
     "IzhikevichPopulation",
@@ -46,16 +51,20 @@ __all__ = [
     "SpatialPatternDetector",
     "SpikingMLP",
     "SpikingReservoir",
+    "SpikingSequential",
     "TaskChange",
     "TemporalCue",
     "ThreeFactorReadout",
+    "alif",
     "all_binary_inputs",
     "detector_report",
     "dsr_rate",
     "ei_current",
     "ei_parameter_groups",
     "event_targets",
+    "events_to_spikes",
     "exponential_trace",
+    "from_nir",
     "hamming",
     "heterosynaptic_depression",
     "izhikevich",
@@ -65,10 +74,12 @@ __all__ = [
     "replace_zeros_ste",
     "scale_gradient",
     "spike",
+    "spikes_to_events",
     "spiking_mlp",
     "surrogate_derivative",
     "synaptic_scaling",
     "three_factor_update",
+    "to_nir",
     "trace_reliability",
     "weighted_rate",
 ]

@@ -5,9 +5,10 @@ The operations come in the order of `izhikevich.advance`, none is fused or reord
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ._compiled import compiled
 
 __all__ = ["simulate"]
 
@@ -67,4 +68,4 @@ def _simulate(
                         current_[i] += delivered[i]
 
 
-simulate = numba.njit(error_model="numpy", nogil=True)(_simulate)
+simulate = compiled(_simulate, error_model="numpy")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ._compiled import compiled
 
 Floats = NDArray[np.floating[Any]]
 
@@ -115,7 +116,4 @@ def _update(
             is_in[union[k]] = False
 
 
-try:
-    update = njit(cache=True, nogil=True)(_update)
-except RuntimeError:  # nowhere to keep the compiled code
-    update = njit(nogil=True)(_update)
+update = compiled(_update)

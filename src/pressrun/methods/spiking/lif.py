@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from .surrogate import _derivative, slope_of
+from ._sequence import Constants, run
+from .surrogate import slope_of
 
 __all__ = ["LIFNeuron", "lif"]
+
+torch.fx.wrap("lif")  # whoever traces a network symbolically finds the layer as one call
 
 
 def lif(
@@ -36,7 +38,7 @@ def lif(
     Args:
         x: (T, ...), input current of every step; usually (T, B, ...).
         v: (...), membrane potential before the first step; at rest (0, or `v_reset`) when None.
-        tau: membrane time constant in steps, at least 1.
+        tau: membrane time constant in steps, at least 1; infinity for a neuron without leak.
         v_threshold: potential at which a neuron spikes.
         v_reset: potential after a spike; None for the soft reset that subtracts the threshold.
         surrogate: a name in `SURROGATES`.
@@ -47,19 +49,24 @@ def lif(
         Spikes, 0 or 1, shaped like x; and the potential after the last step, shaped like x[0]. Hand that in as `v` to go
         on: a sequence cut in pieces gives the spikes and gradients of the whole.
 
+    Second derivatives are not available.
+
     Raises:
         ValueError: if x is no sequence of floats, v does not fit x, or a constant is out of range.
     """
     slope = slope_of(surrogate, slope)
-    _check(x, v, tau, v_threshold, v_reset)
+    check(x, v, tau, v_threshold, v_reset)
     rest = 0.0 if v_reset is None else v_reset
     # Potentials are counted from rest inside, so that the hard reset is a multiplication and needs no offset.
     start = None if v is None else v - rest if rest else v
-    spikes, last = _LIF.apply(x, start, 1 - 1 / tau, v_threshold - rest, v_reset is not None, surrogate, slope, detach_reset)  # type: ignore[no-untyped-call]
+    spikes, last, _ = run(
+        x, start, None, Constants(1 - 1 / tau, v_threshold - rest, v_reset is not None, detach_reset, surrogate, slope)
+    )
     return spikes, last + rest if rest else last
 
 
-def _check(x: Tensor, v: Tensor | None, tau: float, v_threshold: float, v_reset: float | None) -> None:
+def check(x: Tensor, v: Tensor | None, tau: float, v_threshold: float, v_reset: float | None) -> None:
+    """What every neuron of this shape asks of its arguments."""
     if x.ndim < 1 or len(x) == 0 or not x.is_floating_point():
         raise ValueError(f"x must be floats of shape (T, ...) with at least one step, got {tuple(x.shape)} of {x.dtype}")
     if v is not None and v.shape != x.shape[1:]:
@@ -90,7 +97,7 @@ class LIFNeuron(nn.Module):
         detach_reset: bool = True,
     ) -> None:
         super().__init__()
-        _check(torch.zeros(1), None, tau, v_threshold, v_reset)
+        check(torch.zeros(1), None, tau, v_threshold, v_reset)
         self.tau = tau
         self.v_threshold = v_threshold
         self.v_reset = v_reset
@@ -120,69 +127,3 @@ class LIFNeuron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"tau={self.tau}, v_threshold={self.v_threshold}, v_reset={self.v_reset}, surrogate={self.surrogate!r}"
-
-
-class _LIF(torch.autograd.Function):
-    """All steps in one node: only h is kept, and the backward recursion runs in the gradient's own buffer."""
-
-    @staticmethod
-    def forward(  # type: ignore[no-untyped-def]
-        ctx,  # noqa: ANN001
-        x: Tensor,
-        v: Tensor | None,
-        decay: float,
-        threshold: float,
-        hard: bool,
-        surrogate: str,
-        slope: float,
-        detach_reset: bool,
-    ) -> tuple[Tensor, Tensor]:
-        h = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        spikes = torch.empty_like(h)
-        potential = torch.empty_like(h[0])
-        for t, (current, h_t, spikes_t) in enumerate(zip(x.unbind(0), h.unbind(0), spikes.unbind(0), strict=True)):
-            before = potential if t else v
-            if before is None:
-                h_t.copy_(current)
-            else:
-                torch.add(current, before, alpha=decay, out=h_t)
-            torch.ge(h_t, threshold, out=spikes_t)
-            if hard:
-                torch.addcmul(h_t, h_t, spikes_t, value=-1, out=potential)
-            else:
-                torch.add(h_t, spikes_t, alpha=-threshold, out=potential)
-        ctx.save_for_backward(h)
-        ctx.constants = decay, threshold, hard, surrogate, slope, detach_reset
-        ctx.has_start = v is not None
-        ctx.set_materialize_grads(False)
-        return spikes, potential
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_spikes: Tensor | None, grad_last: Tensor | None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
-        (h,) = ctx.saved_tensors
-        decay, threshold, hard, surrogate, slope, detach_reset = ctx.constants
-        grad = _derivative(h - threshold, surrogate, slope)
-        through_reset = _reset_jacobian(h, grad, threshold, hard, detach_reset)
-        # grad[t] = surrogate[t] grad_spikes[t] + dv[t]/dh[t] decay grad[t+1], from the last step to the first.
-        grad = grad.zero_() if grad_spikes is None else grad.mul_(grad_spikes)
-        steps = grad.unbind(0)
-        after = grad_last
-        for t in range(len(steps) - 1, -1, -1):
-            if after is not None:
-                scale = decay if t < len(steps) - 1 else 1.0
-                if through_reset is None:
-                    steps[t].add_(after, alpha=scale)
-                else:
-                    steps[t].addcmul_(through_reset[t], after, value=scale)
-            after = steps[t]
-        grad_start = steps[0] * decay if ctx.has_start and ctx.needs_input_grad[1] else None
-        return grad, grad_start, None, None, None, None, None, None
-
-
-def _reset_jacobian(h: Tensor, derivative: Tensor, threshold: float, hard: bool, detach_reset: bool) -> Tensor | None:
-    """dv/dh of every step, shaped like h; None where it is 1 everywhere."""
-    if hard:
-        silent = (h < threshold).to(h.dtype)
-        return silent if detach_reset else silent.addcmul_(h, derivative, value=-1)
-    return None if detach_reset else 1 - threshold * derivative
