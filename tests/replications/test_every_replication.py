@@ -14,9 +14,6 @@ from tests.replications.conftest import run_smoke
 
 # Written, and run on few seeds only: their ledgers are still to be made.
 WITHOUT_LEDGER = {
-    "curl_descent",
-    "hlop",
-    "neural_circuit_prior",
     "cortico_cerebellar",
     "spatial_stdp",
     "what_when_reservoir",
