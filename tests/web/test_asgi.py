@@ -92,7 +92,7 @@ def test_a_connection_that_broke_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
         wrapper = connections["default"]
         wrapper.errors_occurred = True
         wrapper.is_usable = lambda: False  # type: ignore[method-assign]
-        wrapper.close = lambda: closed.append(wrapper.alias)  # type: ignore[method-assign]
+        wrapper.close = lambda: (closed.append(wrapper.alias), type(wrapper).close(wrapper))  # type: ignore[method-assign]
         return HttpResponse("broken")
 
     ask(site_that(monkeypatch, break_it), "GET")
