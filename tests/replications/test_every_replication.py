@@ -13,11 +13,7 @@ from pressrun.web.runs import ledger
 from tests.replications.conftest import run_smoke
 
 # Written, and run on few seeds only: their ledgers are still to be made.
-WITHOUT_LEDGER = {
-    "cortico_cerebellar",
-    "spatial_stdp",
-    "what_when_reservoir",
-}
+WITHOUT_LEDGER = {"what_when_reservoir"}
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")
 
 
