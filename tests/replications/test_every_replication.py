@@ -12,8 +12,6 @@ from pressrun.replicate import Evidence, check_config, claim_from_json, replicat
 from pressrun.web.runs import ledger
 from tests.replications.conftest import run_smoke
 
-# Written, and run on few seeds only: their ledgers are still to be made.
-WITHOUT_LEDGER = {"what_when_reservoir"}
 OURS = sorted(name for name, each in replications().items() if each.distribution == "pressrun")
 
 
@@ -47,7 +45,7 @@ def test_every_card_survives_json_and_every_preset_fits_its_knobs(name: str) -> 
         check_config(preset)
 
 
-@pytest.mark.parametrize("name", sorted(set(OURS) - WITHOUT_LEDGER))
+@pytest.mark.parametrize("name", OURS)
 def test_its_ledger_is_of_the_cards_and_the_code_as_they_are_locked(name: str) -> None:
     replication = replications()[name]
     shown = ledger.shipped(replication)
@@ -63,7 +61,3 @@ def test_the_lines_that_use_its_method_run(name: str) -> None:
     use = replications()[name].use
     assert "from pressrun.methods." in use
     exec(compile(use, f"USE of {name}", "exec"), {})
-
-
-def test_no_replication_is_said_to_be_without_a_ledger_that_has_one() -> None:
-    assert {name for name in OURS if not ledger.path_of(replications()[name]).exists()} == WITHOUT_LEDGER
