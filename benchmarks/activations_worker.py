@@ -715,11 +715,20 @@ class Worker:
         }
         return calls[what]
 
+    def memory(self, row: str) -> float:
+        """MiB that reading all sites takes, of the bare model a pass; or that takes which computes the logits of one column only."""
+        subject = self.library("model").subject
+        inputs = subject.inputs
+        subject.inputs = inputs.repeat(2, 2)  # more of it, that workspaces do not count
+        try:
+            read = self.call("model read all")
+            return rise(read if row == "memory" else lambda: subject.module(subject.inputs, logits_to_keep=1))
+        finally:
+            subject.inputs = inputs
+
     def answer(self, row: str, repeats: int, save: str | None) -> dict[str, object]:
-        if row == "memory":
-            library = self.library("model")
-            library.subject.inputs = library.subject.inputs.repeat(2, 2)  # more of it, that workspaces do not count
-            return {"mib": rise(self.call("model read all"))}
+        if row.startswith("memory"):
+            return {"mib": self.memory(row)}
         call = self.call(row)
         gc.collect()
         start = time.process_time()

@@ -79,5 +79,6 @@ def test_a_network_without_tokens_is_collected_row_by_row() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())
     images = torch.randn(4, 1, 5, 5, generator=torch.Generator().manual_seed(0))
     kept = act.load(net).collect([images[:3], images[3:]], act.module("0"), progress=False)
-    assert torch.equal(kept[act.module("0")], net[0](images).detach())
+    # Not bit for bit: a convolution of another batch size may add up in another order.
+    torch.testing.assert_close(kept[act.module("0")], net[0](images).detach())
     assert kept.rows.tolist() == [0, 1, 2, 3]

@@ -51,8 +51,8 @@ def test_an_edge_into_a_query_leaves_every_other_reader_alone(ids: Tensor) -> No
     edge = act.Edge(act.mlp[0], act.query[2, 1])
     patched = lm.path_patch(ids, other(ids), [edge], positions="last_prompt")
     plain = lm.read(ids, act.logits)[act.logits]
-    assert torch.equal(patched[:, :-1], plain[:, :-1])
-    assert not torch.allclose(patched[:, -1], plain[:, -1])
+    torch.testing.assert_close(patched[:, :-1], plain[:, :-1])
+    assert not torch.allclose(patched[:, -1], plain[:, -1], atol=1e-3)
     # The same by hand: the query alone reads the changed stream.
     ours, theirs = (lm.read(tokens, act.mlp[0] | act.residual[1]) for tokens in (ids, other(ids)))
     block = lm.module.model.layers[2]

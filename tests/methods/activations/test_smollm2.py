@@ -89,3 +89,15 @@ def test_a_chat_is_put_into_the_template(smollm2: act.Model) -> None:
     assert smollm2.tokenizer.decode(batch["input_ids"][0]) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_a_sweep_over_places_is_one_pass_for_each(smollm2: act.Model) -> None:
+    clean = smollm2.read("The capital of Italy is", act.residual[:])
+    patches = [
+        act.residual[layer].replace(clean[act.residual[layer]][0, at], positions=at) for layer in (0, 14, 29) for at in (0, 3, 4)
+    ]
+    found = smollm2.sweep(TEXTS[:2], patches, lambda logits: logits[:, 7042])
+    for edit, row in zip(patches, found, strict=True):
+        with smollm2.edit(edit):
+            expected = smollm2.read(TEXTS[:2], act.logits, "last_prompt")[act.logits][:, 7042]
+        torch.testing.assert_close(row, expected, atol=1e-3, rtol=1e-4)

@@ -107,6 +107,11 @@ class Edit:
     def __str__(self) -> str:
         return f"{' | '.join(map(str, self.sites))}.{self.name}"
 
+    @property
+    def by_token(self) -> bool:
+        """Whether what becomes of a token depends on no other token of its row; of a function nobody knows."""
+        return self.name != "apply"
+
     def apply(self, x: Tensor, fit: Fit, chosen: Tensor | bool) -> Tensor:
         """x with the edit made at `chosen`, (rows, columns) or whatever broadcasts; x itself where nothing is chosen."""
         if chosen is False:

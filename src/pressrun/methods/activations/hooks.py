@@ -34,8 +34,6 @@ class Tracker:
         self.module = module
         self.call: Call | None = None
         self.editing = 0
-        # Whether a pass may begin at a block (sweep.py); None until it was tried.
-        self.skips: bool | None = None
         self._users = 0
         self._undo = ExitStack()
         self._sequences = 0
