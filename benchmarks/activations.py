@@ -41,7 +41,7 @@ PINS: dict[str, tuple[str, ...]] = {
     "repeng": ("repeng==0.4.0",),
     "steering-vectors": ("scikit-learn", "tqdm"),
 }
-# On no package index, so not to be had everywhere (it is not in the table of docs/methods/activations.md for that reason): whoever has
+# On no package index, so not to be had everywhere (it is not in the docs' table for that reason): whoever has
 # a checkout makes the environment by hand, with BASE and an empty file named "ready" in it. Without one it is left out.
 BY_HAND = ("baukit",)
 # It asks for transformers before 5 and works with 5.23.

@@ -467,10 +467,16 @@ class Nnsight(Library):
 
 
 class Nnterp(Nnsight):
-    """nnsight with one set of names for all families."""
+    """nnsight with one set of names for all families.
+
+    Beside it only an older nnsight imports, where the second invoke of a trace sees the logits of all and keeps its input unedited:
+    sweeps make one trace for each intervention.
+    """
 
     package = "nnterp"
     cannot: ClassVar[dict[str, str]] = {"mlp": "language models only"}
+    head_sweep = Library.head_sweep
+    patch_sweep = Library.patch_sweep
 
     def __init__(self, subject: Subject, task: Task | None) -> None:
         Library.__init__(self, subject, task)
